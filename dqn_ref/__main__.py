@@ -1,0 +1,190 @@
+"""`python -m dqn_ref`: train, evaluate, watch, plot, doctor.
+
+Errors that a user can cause end in one sentence and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from dqn_ref.checkpoints import CheckpointError
+from dqn_ref.recipes import RECIPE_NOTES, RECIPES, Recipe, RecipeError, get_recipe
+from dqn_ref.reporting import RunError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message} (--help lists what there is)\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.command(arguments) or 0
+    except (RecipeError, RunError, CheckpointError) as error:
+        print(f"dqn_ref: {error}", file=sys.stderr)
+        return 2
+
+
+def build_parser() -> Parser:
+    """All commands and flags; those of `train` come from the recipe's fields."""
+    parser = Parser(prog="python -m dqn_ref", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_watch(commands)
+    _add_plot(commands)
+    doctor = commands.add_parser("doctor", help="test every part of the installation for real")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _add_train(commands) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train an agent, or resume a run",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="recipes:\n" + "\n".join(f"  {n:9} {note}" for n, note in RECIPE_NOTES.items()),
+    )
+    train.add_argument("--recipe", default="laptop", choices=list(RECIPES), help="default: laptop")
+    train.add_argument("--run-dir", type=Path, required=True, help="folder of the run")
+    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+    settings = train.add_argument_group("settings (default: the recipe's)")
+    for setting in dataclasses.fields(Recipe):
+        settings.add_argument(
+            "--" + setting.name.replace("_", "-"),
+            type=_parser_of(type(setting.default)),
+            choices=setting.metadata["choices"],
+            metavar=None if setting.metadata["choices"] else type(setting.default).__name__,
+            help=setting.metadata["doc"].replace("%", "%%"),
+        )
+    train.set_defaults(command=_train)
+
+
+def _parser_of(kind: type):
+    if kind is not bool:
+        return kind
+
+    def yes_or_no(text: str) -> bool:
+        if text.lower() not in ("yes", "no", "true", "false"):
+            raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+        return text.lower() in ("yes", "true")
+
+    return yes_or_no
+
+
+def _add_run(command) -> None:
+    command.add_argument("--run-dir", type=Path, required=True, help="folder of the run")
+
+
+def _add_play(command) -> None:
+    _add_run(command)
+    command.add_argument("--weights", type=Path, help="other weights of the same network")
+    command.add_argument(
+        "--epsilon", type=_probability, default=0.05, help="of a random action, default 0.05"
+    )
+    command.add_argument("--seed", type=_positive, default=0, help="of games and draws, default 0")
+
+
+def _add_evaluate(commands) -> None:
+    evaluate = commands.add_parser("evaluate", help="score a run: full games, unclipped")
+    _add_play(evaluate)
+    evaluate.add_argument("--games", type=_positive, default=30, help="default 30")
+    evaluate.set_defaults(command=_evaluate)
+
+
+def _add_watch(commands) -> None:
+    watch = commands.add_parser("watch", help="film a game of a run")
+    _add_play(watch)
+    watch.add_argument("--video", type=Path, required=True, help="mp4 file to write")
+    watch.set_defaults(command=_watch)
+
+
+def _add_plot(commands) -> None:
+    plot = commands.add_parser("plot", help="draw a run's learning curve")
+    _add_run(plot)
+    plot.add_argument("--output", type=Path, help="picture to write, default RUN_DIR/curve.png")
+    plot.set_defaults(command=_plot)
+
+
+def _probability(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+# Modules are imported by the command that needs them: `--help` answers at once.
+
+
+def _train(arguments) -> None:
+    from dqn_ref import runs
+
+    names = [setting.name for setting in dataclasses.fields(Recipe)]
+    given = {name: getattr(arguments, name) for name in names}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if arguments.resume:
+        recipe = runs.resume_recipe(arguments.run_dir, **changes)
+    else:
+        recipe = get_recipe(arguments.recipe, **changes)
+    parts = runs.train(
+        recipe, arguments.run_dir, resume=arguments.resume, show_bar=not arguments.quiet
+    )
+    counters = parts.counters
+    print(
+        f"{counters.steps:,} steps, {counters.updates:,} updates, {counters.games:,} games; "
+        f"{arguments.run_dir} holds log, weights and checkpoint"
+    )
+    if counters.steps < recipe.total_steps:
+        print(f"stopped early; go on with: train --resume --run-dir {arguments.run_dir}")
+
+
+def _evaluate(arguments) -> None:
+    from dqn_ref import runs
+
+    result = runs.evaluate_run(
+        arguments.run_dir, arguments.games, arguments.epsilon, arguments.seed, arguments.weights
+    )
+    print(f"epsilon {arguments.epsilon:g}, seed {arguments.seed}, at most 18,000 frames a game")
+    print(result.summary())
+    print("scores:", " ".join(f"{score:g}" for score in result.scores))
+
+
+def _watch(arguments) -> None:
+    from dqn_ref import runs
+
+    score = runs.film_run(
+        arguments.run_dir, arguments.video, arguments.epsilon, arguments.seed, arguments.weights
+    )
+    print(f"{arguments.video}: one game, {score:g} points")
+
+
+def _plot(arguments) -> None:
+    from dqn_ref import reporting
+
+    output = arguments.output or arguments.run_dir / "curve.png"
+    print(reporting.plot_run(arguments.run_dir, output))
+
+
+def _doctor(arguments) -> int:
+    from dqn_ref import doctor
+
+    return doctor.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Checkpoints: everything a run needs to go on, in files that hold numbers and nothing else.
+
+Weights and checkpoints are safetensors files: tensors and one JSON text, nothing that runs code
+when it is read. Every file is written beside its place and then moved there, so that a kill at
+any moment leaves the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+
+class CheckpointError(ValueError):
+    """A file that cannot be used; the message says what to do, in one sentence."""
+
+
+def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], about: dict[str, Any]) -> None:
+    """Write tensors and a JSON-able description to one file, atomically.
+
+    Raises:
+        CheckpointError: if the file cannot be written.
+    """
+    plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file(plain, partial, metadata={"about": json.dumps(about)})
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {path}: {error}; free some space or rights") from None
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["about"])
+            return {name: file.get_tensor(name) for name in file.keys()}, about
+    except (SafetensorError, KeyError, json.JSONDecodeError):
+        raise CheckpointError(
+            f"{path} is damaged or was not written by this course; use another file"
+        ) from None
+
+
+def save_weights(
+    path: Path, network: nn.Module, about: dict[str, Any], half: bool = False
+) -> None:
+    """Write a network's weights; `half` stores them in 16 bits."""
+    weights = network.state_dict()
+    if half:
+        weights = {name: tensor.half() for name, tensor in weights.items()}
+    save_tensors(path, weights, about)
+
+
+def load_weights(path: Path, network: nn.Module) -> dict[str, Any]:
+    """Read weights into a network.
+
+    Returns:
+        The description stored with them.
+    Raises:
+        CheckpointError: if the file is damaged or belongs to another network.
+    """
+    tensors, about = load_tensors(path)
+    load_state(network, tensors, str(path))
+    return about
+
+
+def load_state(network: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
+    """Copy tensors into a network whose layers they fit.
+
+    Raises:
+        CheckpointError: if they belong to another network.
+    """
+    wanted = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in tensors.items()}
+    if wanted != found:
+        different = sorted(set(wanted.items()) ^ set(found.items()))
+        raise CheckpointError(
+            f"{source} holds the weights of another network (first difference: "
+            f"{different[0][0]} {different[0][1]}); use the recipe they were trained with"
+        )
+    network.load_state_dict(tensors)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """An optimiser's state as named tensors, one per parameter and quantity."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, quantities in state.items()
+        for name, value in quantities.items()
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Read what `optimizer_tensors` gave back into an optimiser of the same kind."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def generator_state(rng: np.random.Generator) -> dict[str, Any]:
+    """State of a NumPy generator as JSON-able integers."""
+    return rng.bit_generator.state
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Names with `prefix.` in front."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors whose names begin with `prefix.`, without it."""
+    start = prefix + "."
+    return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}

@@ -1,0 +1,386 @@
+"""Environments: several games side by side, through one of two doors.
+
+`AleLanes` is ALE's own vector environment (C++ threads, the fast door). `GymLanes` is any
+gymnasium environment, copied (the flexible door: Nature's exact pipeline, the small games,
+the two old notebooks, wrappers a learner wrote). Both keep one contract::
+
+    rows = lanes.reset(seed)
+    lanes.send(actions)      # int64 (L,); ALE's threads start emulating
+    ...                      # the caller learns meanwhile
+    rows = lanes.recv()
+
+A *step* is a decision on a row that is not a reset row. After a game's last row, the next row
+is a reset row: its action was ignored, and its frame is the first of the next game. A row whose
+action the door replaced by a start action (FIRE or no-ops after a life) is a reset row too.
+
+Random starts, action repetition, the maximum over frames, resizing and frame limits live inside
+the door. Reward clipping and the meaning of a lost life live in the training loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import ale_py
+import gymnasium
+import numpy as np
+from ale_py import roms
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.vector import AutoresetMode
+
+from dqn_ref import games
+from dqn_ref.frames import preprocess, resize
+from dqn_ref.recipes import Recipe, RecipeError
+
+gymnasium.register_envs(ale_py)
+
+NOOP = 0
+# Games of this course, by the name a recipe gives them.
+SMALL_GAMES = {"chain": games.Chain, "gallery": games.ShootingGallery}
+
+
+class Rows(NamedTuple):
+    """What one decision brought, one row per lane. The caller owns the arrays."""
+
+    frames: np.ndarray  # (L, H, W) uint8
+    rewards: np.ndarray  # (L,) float32, raw: the game's own points
+    life_lost: np.ndarray  # (L,) bool, a life was lost and the game goes on
+    game_over: np.ndarray  # (L,) bool, the game ended
+    truncated: np.ndarray  # (L,) bool, the game was cut off by a limit
+    reset_row: np.ndarray  # (L,) bool, the action was ignored: neither step nor transition
+    emulator_frames: np.ndarray  # (L,) int32, frames of this game so far, start actions included
+
+
+class Lanes(Protocol):
+    """The contract of both doors."""
+
+    lanes: int
+    action_names: list[str]
+
+    def reset(self, seed: int) -> Rows: ...
+    def send(self, actions: np.ndarray) -> None: ...
+    def recv(self) -> Rows: ...
+    def close(self) -> None: ...
+
+
+def atari_action_names(game: str, full_action_space: bool = False) -> list[str]:
+    """Names of a game's actions, in the order of their numbers.
+
+    Args:
+        game: ALE's name, such as "breakout" or "space_invaders".
+        full_action_space: all 18 instead of those that the game uses.
+    Raises:
+        RecipeError: if ALE has no such game.
+    """
+    if game not in roms.get_all_rom_ids():
+        raise RecipeError(
+            f"there is no game {game!r}; ALE's names are lower case with underscores, "
+            "for example breakout, pong, space_invaders"
+        )
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    emulator = ale_py.ALEInterface()
+    emulator.loadROM(roms.get_rom_path(game))
+    legal = emulator.getLegalActionSet() if full_action_space else emulator.getMinimalActionSet()
+    return [action.name for action in legal]
+
+
+class AleLanes:
+    """ALE's vector environment behind the contract.
+
+    `episodic_life` stays off: it restarts the whole game at each life. Lives are read from
+    `info["lives"]`, which falls at each loss; `terminations` then mean game over only.
+
+    Args:
+        recipe: its environment fields are honoured; those that ALE cannot do are refused.
+        lanes: number of games.
+        threads: emulator threads, 0 for ALE's choice.
+        max_frames: limit per game in emulator frames after the no-ops; default the recipe's.
+    Raises:
+        RecipeError: for a setting that only `GymLanes` can honour.
+    """
+
+    def __init__(
+        self, recipe: Recipe, lanes: int, threads: int = 0, max_frames: int | None = None
+    ):
+        refused = {
+            "resize": recipe.resize == "area",
+            "max_over": recipe.max_over in ("luminance", "none"),
+            "life_noops_max": recipe.life_noops_max == 0,
+        }
+        for field, possible in refused.items():
+            if not possible:
+                raise RecipeError(
+                    f"ALE's vector environment cannot do {field}={getattr(recipe, field)!r}; "
+                    "set door=gym"
+                )
+        self.lanes = lanes
+        self.action_names = atari_action_names(recipe.game, recipe.full_action_space)
+        has_fire = "FIRE" in self.action_names
+        self._fire = self.action_names.index("FIRE") if has_fire else NOOP
+        self._fire_after_life = recipe.fire_after_life and has_fire
+        self._env = AtariVectorEnv(
+            recipe.game,
+            lanes,
+            num_threads=threads,
+            max_num_frames_per_episode=max_frames or recipe.max_frames_per_game,
+            repeat_action_probability=recipe.sticky_probability,
+            full_action_space=recipe.full_action_space,
+            autoreset_mode=AutoresetMode.NEXT_STEP,
+            img_height=recipe.frame_height,
+            img_width=recipe.frame_width,
+            stack_num=1,
+            frameskip=recipe.repeat_frames,
+            maxpool=recipe.max_over == "luminance",
+            # ALE draws 0 .. noop_max-1.
+            noop_max=recipe.start_noops_max + 1,
+            episodic_life=False,
+            life_loss_info=False,
+            reward_clipping=False,
+            use_fire_reset=recipe.fire_at_start,
+        )
+
+    def reset(self, seed: int) -> Rows:
+        observations, info = self._env.reset(seed=seed)
+        self._lives = info["lives"]
+        self._ended = np.zeros(self.lanes, dtype=bool)
+        self._press_fire = np.zeros(self.lanes, dtype=bool)
+        no = np.zeros(self.lanes, dtype=bool)
+        return Rows(
+            observations[:, 0],
+            np.zeros(self.lanes, dtype=np.float32),
+            no,
+            no,
+            no,
+            np.ones(self.lanes, dtype=bool),
+            info["episode_frame_number"],
+        )
+
+    def send(self, actions: np.ndarray) -> None:
+        self._env.send(np.where(self._press_fire, self._fire, actions))
+
+    def recv(self) -> Rows:
+        observations, rewards, game_over, truncated, info = self._env.recv()
+        first_of_game = self._ended
+        self._ended = game_over | truncated
+        life_lost = (info["lives"] < self._lives) & ~self._ended & ~first_of_game
+        reset_row = first_of_game | self._press_fire
+        self._lives = info["lives"]
+        self._press_fire = life_lost & self._fire_after_life
+        return Rows(
+            observations[:, 0],
+            rewards.astype(np.float32),
+            life_lost,
+            game_over,
+            truncated,
+            reset_row,
+            info["episode_frame_number"],
+        )
+
+    def close(self) -> None:
+        self._env.close()
+
+
+class _Game:
+    """One gymnasium environment with Nature's way of playing it: a lane of `GymLanes`."""
+
+    def __init__(self, env: gymnasium.Env, recipe: Recipe, max_frames: int, on_frame, preprocess):
+        self.env, self.recipe, self.max_frames = env, recipe, max_frames
+        self.on_frame, self.preprocess = on_frame, preprocess
+        names = getattr(env.unwrapped, "get_action_meanings", list)()
+        self.fire = names.index("FIRE") if "FIRE" in names else None
+
+    def start(self, seed: int | None) -> None:
+        observation, info = self.env.reset(seed=seed)
+        if seed is not None:
+            self.rng = np.random.default_rng(seed)
+        self._begin(observation, info)
+        if self.recipe.fire_at_start and self.fire is not None:
+            self._emulate(self.fire)
+        for _ in range(self.rng.integers(self.recipe.start_noops_max + 1)):
+            self._emulate(NOOP)
+            if self.ended:
+                self._begin(*self.env.reset())
+        # Start actions do not count against the limit.
+        self.frames_at_start = self.frames
+
+    def step(self, action: int) -> float:
+        """Repeat one action; the points it brought."""
+        points = 0.0
+        for _ in range(self.recipe.repeat_frames):
+            points += self._emulate(action)
+            if self.ended:
+                break
+        return points
+
+    def start_life(self) -> None:
+        """The start actions after a life: no-ops as in Nature's code, then FIRE."""
+        if self.recipe.life_noops_max:
+            for _ in range(1 + self.rng.integers(self.recipe.life_noops_max)):
+                if not self.ended:
+                    self._emulate(NOOP)
+        if self.recipe.fire_after_life and self.fire is not None and not self.ended:
+            self.step(self.fire)
+
+    @property
+    def starts_life(self) -> bool:
+        fires = self.recipe.fire_after_life and self.fire is not None
+        return fires or self.recipe.life_noops_max > 0
+
+    @property
+    def ended(self) -> bool:
+        return self.game_over or self.truncated
+
+    def frame(self) -> np.ndarray:
+        recipe = self.recipe
+        if self.current.ndim == 2:  # a wrapper has made it grey already
+            return resize(self.current, recipe.frame_height, recipe.frame_width, recipe.resize)
+        return self.preprocess(
+            self.previous,
+            self.current,
+            recipe.frame_height,
+            recipe.frame_width,
+            recipe.resize,
+            recipe.max_over,
+        )
+
+    def _begin(self, observation: np.ndarray, info: dict) -> None:
+        self.previous = self.current = observation
+        self.lives = info.get("lives", 0)
+        self.frames = self.frames_at_start = 0
+        self.game_over = self.truncated = False
+        self._show()
+
+    def _emulate(self, action: int) -> float:
+        self.previous = self.current
+        self.current, reward, self.game_over, truncated, info = self.env.step(action)
+        self.frames += 1
+        played = self.frames - self.frames_at_start
+        self.truncated = not self.game_over and (truncated or played >= self.max_frames)
+        self.lives = info.get("lives", 0)
+        self._show()
+        return float(reward)
+
+    def _show(self) -> None:
+        if self.on_frame is not None:
+            self.on_frame(self.current)
+
+
+class GymLanes:
+    """Copies of a gymnasium environment behind the contract; steps inside `recv`.
+
+    Args:
+        make_env: called once per lane; observations are `(H, W, 3)` or `(H, W)` uint8. One
+            `step` of it is one emulator frame: ALE environments need `frameskip=1`.
+        recipe: its environment fields are honoured.
+        lanes: number of copies.
+        max_frames: limit per game in emulator frames after the start actions; default the
+            recipe's.
+        on_frame: called with every raw frame of lane 0, `(H, W, 3)` uint8, for videos.
+        preprocess: the piece that makes two raw frames into one of the network's.
+    """
+
+    def __init__(
+        self,
+        make_env: Callable[[], gymnasium.Env],
+        recipe: Recipe,
+        lanes: int,
+        max_frames: int | None = None,
+        on_frame: Callable[[np.ndarray], None] | None = None,
+        preprocess: Callable[..., np.ndarray] = preprocess,
+    ):
+        self.lanes = lanes
+        limit = max_frames or recipe.max_frames_per_game
+        self._games = [
+            _Game(make_env(), recipe, limit, on_frame if lane == 0 else None, preprocess)
+            for lane in range(lanes)
+        ]
+        env = self._games[0].env
+        names = getattr(env.unwrapped, "get_action_meanings", None)
+        self.action_names = names() if names else [str(a) for a in range(env.action_space.n)]
+
+    def reset(self, seed: int) -> Rows:
+        for lane, game in enumerate(self._games):
+            game.start(seed + lane)
+        self._start_life = np.zeros(self.lanes, dtype=bool)
+        nothing = np.zeros(self.lanes, dtype=bool)
+        return self._rows(np.zeros(self.lanes), nothing, np.ones(self.lanes, dtype=bool))
+
+    def send(self, actions: np.ndarray) -> None:
+        self._actions = np.array(actions)
+
+    def recv(self) -> Rows:
+        points, life_lost = np.zeros(self.lanes), np.zeros(self.lanes, dtype=bool)
+        reset_row = np.zeros(self.lanes, dtype=bool)
+        for lane, game in enumerate(self._games):
+            if game.ended:
+                reset_row[lane] = True
+                game.start(seed=None)
+                continue
+            lives = game.lives
+            if self._start_life[lane]:
+                reset_row[lane] = True
+                game.start_life()
+            else:
+                points[lane] = game.step(int(self._actions[lane]))
+            life_lost[lane] = game.lives < lives and not game.ended
+        starts_life = np.array([game.starts_life for game in self._games])
+        self._start_life = life_lost & starts_life
+        return self._rows(points, life_lost, reset_row)
+
+    def close(self) -> None:
+        for game in self._games:
+            game.env.close()
+
+    def _rows(self, points: np.ndarray, life_lost: np.ndarray, reset_row: np.ndarray) -> Rows:
+        return Rows(
+            np.stack([game.frame() for game in self._games]),
+            points.astype(np.float32),
+            life_lost,
+            np.array([game.game_over for game in self._games]),
+            np.array([game.truncated for game in self._games]),
+            reset_row,
+            np.array([game.frames for game in self._games], dtype=np.int32),
+        )
+
+
+def make_gym_env(recipe: Recipe) -> gymnasium.Env:
+    """One environment of the recipe's game that emits every raw frame in colour."""
+    if recipe.game in SMALL_GAMES:
+        return SMALL_GAMES[recipe.game]()
+    atari_action_names(recipe.game)  # refuses unknown names in one sentence
+    name = "".join(part.capitalize() for part in recipe.game.split("_"))
+    return gymnasium.make(
+        f"ALE/{name}-v5",
+        frameskip=1,
+        repeat_action_probability=recipe.sticky_probability,
+        full_action_space=recipe.full_action_space,
+        max_num_frames_per_episode=0,  # the door keeps the limit itself
+    )
+
+
+def make_lanes(
+    recipe: Recipe,
+    lanes: int,
+    max_frames: int | None = None,
+    on_frame: Callable[[np.ndarray], None] | None = None,
+    make_env: Callable[[], gymnasium.Env] | None = None,
+    preprocess: Callable[..., np.ndarray] = preprocess,
+) -> Lanes:
+    """The door a recipe asks for.
+
+    Args:
+        recipe: `door` chooses; the small games have only "gym".
+        lanes: number of games.
+        max_frames: limit per game instead of the recipe's.
+        on_frame: see `GymLanes`; asks for the flexible door.
+        make_env: environment of your own instead of the recipe's game.
+        preprocess: see `GymLanes`; `AleLanes` preprocesses inside ALE.
+    Raises:
+        RecipeError: for an unknown game or a setting the door cannot honour.
+    """
+    small_game = recipe.game in SMALL_GAMES
+    if recipe.door == "ale" and not (small_game or on_frame or make_env):
+        return AleLanes(recipe, lanes, max_frames=max_frames)
+    make_env = make_env or (lambda: make_gym_env(recipe))
+    return GymLanes(make_env, recipe, lanes, max_frames, on_frame, preprocess)

@@ -1,0 +1,167 @@
+"""Frames: from the emulator's colour picture to the stack the network sees.
+
+The stages of one decision, with the literal stream (one letter per emulator frame,
+four frames per decision, `|` marks a decision)::
+
+    emulator (210, 160, 3)   A B C D | E F G H | I J K L
+    max of the last two           CD |      GH |      KL
+    luminance, resize (84,84)      1 |       2 |       3
+    stack of four, oldest first ~~~1 |    ~~12 |    ~123      (~ is a zero frame)
+
+A stack breaks where a game starts, and where the loss of a life counts as the end of an
+episode: everything before the break reads as zeros. `mask_stacks` is the only place that
+knows this rule; acting (`FrameStack`) and sampling (`dqn_ref.replay`) both call it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+RESIZE_METHODS = {
+    "area": cv2.INTER_AREA,
+    "bilinear": cv2.INTER_LINEAR,
+    "nearest": cv2.INTER_NEAREST,
+    "bicubic": cv2.INTER_CUBIC,
+}
+
+
+def luminance(rgb: np.ndarray) -> np.ndarray:
+    """Brightness of a colour picture: 0.299 R + 0.587 G + 0.114 B, rounded.
+
+    Args:
+        rgb: `(H, W, 3)` uint8.
+    Returns:
+        `(H, W)` uint8.
+    Raises:
+        ValueError: if the picture is not `(H, W, 3)` uint8.
+    Source: Mnih et al. 2015, Methods, "Preprocessing" (the Y channel); weights of ITU-R BT.601.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"expected an (H, W, 3) uint8 picture, got {rgb.shape} {rgb.dtype}")
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+
+
+def max_over_frames(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
+    """Pixel-wise maximum of two consecutive frames; brings back sprites that flicker.
+
+    Args:
+        previous, current: uint8 arrays of one shape, as the emulator returns them.
+    Returns:
+        uint8 array of that shape.
+    Raises:
+        ValueError: if the shapes differ.
+    Source: Mnih et al. 2015, Methods, "Preprocessing".
+    """
+    if previous.shape != current.shape:
+        raise ValueError(f"frames differ in shape: {previous.shape} and {current.shape}")
+    return np.maximum(previous, current)
+
+
+def resize(image: np.ndarray, height: int, width: int, method: str = "area") -> np.ndarray:
+    """Resize a grey picture with one of OpenCV's filters.
+
+    Args:
+        image: `(H, W)` uint8.
+        height, width: of the result, in pixels.
+        method: "area" (what ALE's vector environment uses), "bilinear" (Nature's code),
+            "nearest" or "bicubic".
+    Returns:
+        `(height, width)` uint8.
+    Raises:
+        ValueError: for an unknown method.
+    """
+    if method not in RESIZE_METHODS:
+        raise ValueError(f"unknown resize method {method!r}; choose from {sorted(RESIZE_METHODS)}")
+    if image.shape == (height, width):
+        return image.copy()
+    return cv2.resize(image, (width, height), interpolation=RESIZE_METHODS[method])
+
+
+def preprocess(
+    previous: np.ndarray,
+    current: np.ndarray,
+    height: int = 84,
+    width: int = 84,
+    method: str = "area",
+    max_over: str = "luminance",
+) -> np.ndarray:
+    """Two consecutive colour frames to the one grey frame the network sees.
+
+    Args:
+        previous, current: `(210, 160, 3)` uint8, the last two emulator frames of a decision.
+        height, width: of the result, in pixels.
+        method: resize filter, see `resize`.
+        max_over: "rgb" takes the maximum per colour channel and then the luminance (Nature's
+            order); "luminance" the other way round (ALE's order: equal on Breakout, up to 16
+            grey levels apart on Pong); "none" uses `current` alone.
+    Returns:
+        `(height, width)` uint8.
+    Raises:
+        ValueError: for an unknown method or order, or frames of different shapes.
+    Source: Mnih et al. 2015, Methods, "Preprocessing".
+    """
+    if max_over == "rgb":
+        gray = luminance(max_over_frames(previous, current))
+    elif max_over == "luminance":
+        gray = max_over_frames(luminance(previous), luminance(current))
+    elif max_over == "none":
+        gray = luminance(current)
+    else:
+        raise ValueError(f"unknown max_over {max_over!r}; choose rgb, luminance or none")
+    return resize(gray, height, width, method)
+
+
+def mask_stacks(frames: torch.Tensor, ages: torch.Tensor, stack_frames: int) -> torch.Tensor:
+    """Zero, in place, every frame that lies before the start of its stack.
+
+    Frame `j` of a row lies `stack_frames - 1 - j` rows before the state's newest frame; it
+    belongs to the stack if the state is at least that old. A window with one frame more (the
+    next state's newest) is masked by the same rule: that frame is never before the start.
+
+    Args:
+        frames: `(N, M, H, W)` uint8, oldest first; M is `stack_frames` or more.
+        ages: `(N,)` integer, rows since the stack began (0 = the state's newest frame began it).
+        stack_frames: frames in a state.
+    Returns:
+        `frames` itself.
+    """
+    lags = stack_frames - 1 - torch.arange(frames.shape[1], device=frames.device)
+    before_start = lags[None, :] > ages.to(torch.int64)[:, None]
+    return frames.masked_fill_(before_start[:, :, None, None], 0)
+
+
+class FrameStack:
+    """The last `stack_frames` frames of each lane: the state the agent acts on.
+
+    `current` is `(lanes, stack_frames, H, W)` uint8, oldest frame first, newest last.
+    """
+
+    def __init__(
+        self,
+        lanes: int,
+        stack_frames: int = 4,
+        frame_shape: tuple[int, int] = (84, 84),
+        device: str | torch.device = "cpu",
+    ):
+        self.stack_frames = stack_frames
+        self.current = torch.zeros(
+            (lanes, stack_frames, *frame_shape), dtype=torch.uint8, device=device
+        )
+        self._ages = np.zeros(lanes, dtype=np.int64)
+
+    def push(self, frames: torch.Tensor, starts: np.ndarray) -> torch.Tensor:
+        """Append one frame per lane.
+
+        Args:
+            frames: `(lanes, H, W)` uint8.
+            starts: `(lanes,)` bool, True where this frame begins a new stack.
+        Returns:
+            The new `current`, a fresh tensor (earlier ones are never rewritten).
+        """
+        self._ages = np.where(starts, 0, np.minimum(self._ages + 1, self.stack_frames))
+        stacked = torch.cat([self.current[:, 1:], frames[:, None]], dim=1)
+        ages = torch.from_numpy(self._ages).to(stacked.device)
+        self.current = mask_stacks(stacked, ages, self.stack_frames)
+        return self.current

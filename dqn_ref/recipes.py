@@ -1,0 +1,266 @@
+"""Recipes: every number of a training run, named and with its unit.
+
+A *step* is one decision of the agent (four emulator frames in Nature's setting), a *frame* is
+one emulator frame, an *update* is one gradient step on one minibatch. The unit stands in the
+name of each field, or in its docstring where the field's name is the literature's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class RecipeError(ValueError):
+    """A setting that cannot work; the message says what to do, in one sentence."""
+
+
+def _setting(default: Any, doc: str, choices: tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={"doc": doc, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one run. Defaults are those of the recipe `laptop`.
+
+    Every field is a flag of `python -m dqn_ref train`; `dataclasses.replace` changes one in code.
+    """
+
+    # --- the game -------------------------------------------------------------------------
+    game: str = _setting("breakout", "ALE's name of the game, or one of the small games")
+    door: str = _setting(
+        "ale", "ale: ALE's vector environment; gym: any gymnasium environment", ("ale", "gym")
+    )
+    lanes: int = _setting(8, "games played side by side")
+    repeat_frames: int = _setting(4, "emulator frames per step: the action is repeated")
+    sticky_probability: float = _setting(
+        0.0, "probability that the emulator repeats the previous action instead"
+    )
+    full_action_space: bool = _setting(False, "all 18 actions instead of those the game uses")
+    start_noops_max: int = _setting(30, "a game starts with 0 to this many no-ops, in frames")
+    life_noops_max: int = _setting(
+        0, "after a life, 1 to this many no-ops, in frames; 0 for none (door gym only)"
+    )
+    fire_at_start: bool = _setting(True, "press FIRE when a game starts")
+    fire_after_life: bool = _setting(True, "press FIRE when a life was lost")
+    max_frames_per_game: int = _setting(108_000, "a game is cut off after this many frames")
+
+    # --- what the network sees --------------------------------------------------------------
+    frame_height: int = _setting(84, "pixels")
+    frame_width: int = _setting(84, "pixels")
+    resize: str = _setting(
+        "area", "resize filter (ale has area only)", ("area", "bilinear", "nearest", "bicubic")
+    )
+    max_over: str = _setting(
+        "luminance",
+        "maximum over the last two frames, before (rgb) or after (luminance) the luminance",
+        ("rgb", "luminance", "none"),
+    )
+    stack_frames: int = _setting(4, "frames in a state")
+
+    # --- what the agent is told ---------------------------------------------------------------
+    reward_clip: float = _setting(1.0, "rewards are clipped to plus or minus this; inf for none")
+    terminal_on_life_loss: bool = _setting(True, "a lost life ends the episode for the learner")
+    discount: float = _setting(0.99, "gamma, per step")
+
+    # --- the network --------------------------------------------------------------------------
+    architecture: str = _setting("mnih2015", "layers of the network", ("mnih2015", "mnih2013"))
+    conv1_padding: int = _setting(0, "zero padding of the first convolution, in pixels")
+    initialisation: str = _setting("pytorch", "initial weights", ("pytorch", "glorot"))
+
+    # --- replay memory ------------------------------------------------------------------------
+    memory_frames: int = _setting(200_000, "frames kept, one per step and one per game start")
+    learning_starts: int = _setting(10_000, "steps before the first update")
+    batch_size: int = _setting(32, "transitions per update")
+    train_every_steps: int = _setting(4, "steps per update")
+
+    # --- exploration --------------------------------------------------------------------------
+    epsilon_start: float = _setting(1.0, "probability of a random action at the beginning")
+    epsilon_end: float = _setting(0.02, "and at the end of the decay")
+    epsilon_decay_steps: int = _setting(150_000, "steps the decay takes")
+    epsilon_delay_steps: int = _setting(0, "steps before the decay begins")
+
+    # --- learning -----------------------------------------------------------------------------
+    optimizer: str = _setting(
+        "adam",
+        "adam; rmsprop: uncentred, epsilon outside the root; nature_rmsprop: centred, inside",
+        ("adam", "rmsprop", "nature_rmsprop"),
+    )
+    learning_rate: float = _setting(1e-4, "step size of the optimiser")
+    optimizer_epsilon: float = _setting(1e-8, "epsilon of the optimiser, see `optimizer`")
+    gradient_momentum: float = _setting(0.95, "decay of the mean gradient (nature_rmsprop)")
+    squared_gradient_momentum: float = _setting(0.95, "decay of the mean square (both rmsprops)")
+    huber_delta: float = _setting(1.0, "errors beyond this count linearly; inf: half the square")
+    loss_reduction: str = _setting("mean", "over the minibatch", ("mean", "sum"))
+    double: bool = _setting(False, "Double DQN: the online network chooses the next action")
+    target_every_steps: int = _setting(1_000, "steps between copies into the target network")
+    target_tau: float = _setting(
+        1.0, "1: copy every target_every_steps; below 1: mix this share in at each update"
+    )
+
+    # --- evaluation while training ------------------------------------------------------------
+    eval_every_steps: int = _setting(
+        0, "steps between evaluations, the best network is kept; 0 for none"
+    )
+    eval_steps: int = _setting(125_000, "steps an evaluation plays")
+    eval_epsilon: float = _setting(0.05, "probability of a random action in evaluations")
+
+    # --- the run ------------------------------------------------------------------------------
+    total_steps: int = _setting(1_000_000, "steps to train")
+    seed: int = _setting(0, "of weights, games, exploration and sampling")
+    device: str = _setting("auto", "auto, cpu, cuda or mps")
+    precision: str = _setting(
+        "auto", "of the network's arithmetic; auto measures", ("auto", "fp32", "bf16")
+    )
+    threads: int = _setting(0, "CPU threads of PyTorch, 0 for one per core")
+    log_every_steps: int = _setting(2_000, "steps between rows of log.csv")
+    checkpoint_every_steps: int = _setting(20_000, "steps between checkpoints")
+    checkpoint_memory: bool = _setting(False, "checkpoints hold the replay memory, too")
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            RecipeError: in one sentence.
+        """
+        for setting in dataclasses.fields(self):
+            self._check_type(setting)
+        for names, low, high in _RANGES:
+            for name in names.split():
+                value = getattr(self, name)
+                if math.isnan(value) or not low <= value <= high:
+                    bounds = f"between {low} and {high}" if high < math.inf else f"{low} or more"
+                    raise RecipeError(f"{name} must be {bounds}, not {value}")
+        if self.target_every_steps % self.train_every_steps:
+            raise RecipeError(
+                f"target_every_steps ({self.target_every_steps}) must be a multiple of "
+                f"train_every_steps ({self.train_every_steps})"
+            )
+        if self.learning_starts >= self.memory_frames:
+            raise RecipeError(
+                f"learning_starts ({self.learning_starts}) must be below memory_frames "
+                f"({self.memory_frames}), or learning never starts"
+            )
+
+    def _check_type(self, setting: dataclasses.Field) -> None:
+        value, wanted = getattr(self, setting.name), type(setting.default)
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            object.__setattr__(self, setting.name, float(value))
+        elif not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+            raise RecipeError(f"{setting.name} must be a {wanted.__name__}, not {value!r}")
+        choices = setting.metadata["choices"]
+        if choices and value not in choices:
+            raise RecipeError(f"{setting.name} must be one of {', '.join(choices)}, not {value!r}")
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Height and width of a frame in pixels."""
+        return self.frame_height, self.frame_width
+
+    @property
+    def target_every_updates(self) -> int:
+        """Updates between copies into the target network."""
+        return self.target_every_steps // self.train_every_steps
+
+    def save(self, path: Path) -> None:
+        """Write the fields as JSON."""
+        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """Read what `save` wrote.
+
+        Raises:
+            RecipeError: if the file is missing or is no recipe.
+        """
+        try:
+            fields = json.loads(path.read_text())
+            return cls(**fields)
+        except FileNotFoundError:
+            raise RecipeError(f"{path} does not exist: is {path.parent} a run?") from None
+        except (json.JSONDecodeError, TypeError) as error:
+            raise RecipeError(f"{path} is not a recipe of this version: {error}") from None
+
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("lanes repeat_frames max_frames_per_game stack_frames batch_size", 1, math.inf),
+    ("train_every_steps target_every_steps total_steps", 1, math.inf),
+    ("log_every_steps checkpoint_every_steps memory_frames eval_steps", 1, math.inf),
+    ("frame_height frame_width", 8, 210),
+    ("start_noops_max life_noops_max conv1_padding learning_starts", 0, math.inf),
+    ("epsilon_decay_steps epsilon_delay_steps eval_every_steps seed threads", 0, math.inf),
+    ("sticky_probability epsilon_start epsilon_end eval_epsilon discount target_tau", 0, 1),
+    ("gradient_momentum squared_gradient_momentum", 0, 1),
+    ("learning_rate optimizer_epsilon reward_clip huber_delta", 0, math.inf),
+)
+
+_LAPTOP = Recipe()
+
+_MNIH2015 = Recipe(
+    door="gym",
+    lanes=1,
+    start_noops_max=30,
+    life_noops_max=31,
+    fire_at_start=False,
+    fire_after_life=False,
+    max_frames_per_game=108_000,
+    resize="bilinear",
+    max_over="rgb",
+    conv1_padding=1,
+    memory_frames=1_000_000,
+    learning_starts=50_000,
+    epsilon_end=0.1,
+    epsilon_decay_steps=1_000_000,
+    epsilon_delay_steps=50_000,
+    optimizer="nature_rmsprop",
+    learning_rate=2.5e-4,
+    optimizer_epsilon=0.01,
+    loss_reduction="sum",
+    target_every_steps=10_000,
+    eval_every_steps=250_000,
+    total_steps=50_000_000,
+    log_every_steps=10_000,
+    checkpoint_every_steps=250_000,
+)
+
+_GPU = dataclasses.replace(
+    _LAPTOP,
+    lanes=128,
+    memory_frames=1_000_000,
+    learning_starts=50_000,
+    epsilon_end=0.01,
+    epsilon_decay_steps=1_000_000,
+    target_every_steps=2_000,
+    total_steps=10_000_000,
+    log_every_steps=50_000,
+    checkpoint_every_steps=500_000,
+)
+
+RECIPES: dict[str, Recipe] = {"laptop": _LAPTOP, "mnih2015": _MNIH2015, "gpu": _GPU}
+
+RECIPE_NOTES: dict[str, str] = {
+    "laptop": "best score per hour on a few CPU cores: eight games at once, Adam, FIRE pressed",
+    "mnih2015": "Nature's published code, one game at a time; see docs in dqn_ref/recipes.py",
+    "gpu": "one GPU: 128 games at once, 32 transitions per 4 steps as in Nature",
+}
+# What `mnih2015` leaves out of Nature's published code: its minibatches come from a buffer of
+# 512 transitions drawn beforehand (up to 16 updates old), and its optimiser works on the
+# gradient of the clipped error, which equals the Huber gradient used here.
+
+
+def get_recipe(name: str, **changes: Any) -> Recipe:
+    """A recipe by name, with some fields changed.
+
+    Raises:
+        RecipeError: for an unknown name, field or value.
+    """
+    if name not in RECIPES:
+        raise RecipeError(f"there is no recipe {name!r}; choose from {', '.join(RECIPES)}")
+    unknown = set(changes) - {setting.name for setting in dataclasses.fields(Recipe)}
+    if unknown:
+        raise RecipeError(f"a recipe has no field {', '.join(sorted(unknown))}")
+    return dataclasses.replace(RECIPES[name], **changes)

@@ -1,0 +1,326 @@
+"""Replay memory: a ring of single frames, from which stacks are rebuilt when drawn.
+
+One row per decision and lane. A transition starts at row `t` and needs the frames of rows
+`t-3 … t+1`: the state's four and the next state's newest::
+
+    row        t-3 t-2 t-1  t  t+1
+    state       1   2   3   4
+    next state      2   3   4   5
+
+so each frame is stored once, 7,056 bytes at 84x84, instead of eight times. Everything else
+about a transition (action, reward, flags, age of its stack, its place in the list of
+drawable rows) takes 11 bytes more.
+
+Which rows can be drawn is kept as a list, oldest first: a row enters it when its successor is
+written and leaves it when the write head comes within reach of its oldest frame. A draw is then
+one integer below the length of that list: exactly uniform, no rejection, of fixed shape.
+
+Source: Mnih et al. 2015, Methods; the layout of rows is that of its published code
+(`TransitionTable.lua`), where the last frame of a game occupies a row that is never drawn.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from dqn_ref.frames import mask_stacks
+
+
+class Batch(NamedTuple):
+    """Transitions drawn from a memory. Arrays or tensors, B of each."""
+
+    states: Any  # (B, stack, H, W) uint8
+    actions: Any  # (B,) int64
+    rewards: Any  # (B,) float32, as the learner sees them (clipped)
+    discounts: Any  # (B,) float32, what the value of the next state is multiplied by
+    terminated: Any  # (B,) bool: nothing follows, whatever the discount says
+    next_states: Any  # (B, stack, H, W) uint8
+
+    def to(self, device: str | torch.device) -> Batch:
+        """The same batch as tensors on `device`, whatever the memory keeps."""
+        return Batch(*(torch.as_tensor(field, device=device) for field in self))
+
+
+_STORED = ("frames", "_actions", "_rewards", "_terminated", "_ages")
+
+
+class FrameRing:
+    """Ring of single frames `[time, lane]` for lanes that step together.
+
+    Args:
+        memory_frames: rows over all lanes, rounded down to a multiple of `lanes`.
+        lanes: environments that step together.
+        frame_shape: height and width in pixels.
+        stack_frames: frames in a state.
+        discount: written into every batch.
+        device: where the frames live, and where batches come out.
+    Raises:
+        ValueError: if there is no room for one transition of each lane.
+    """
+
+    def __init__(
+        self,
+        memory_frames: int,
+        lanes: int = 1,
+        frame_shape: tuple[int, int] = (84, 84),
+        stack_frames: int = 4,
+        discount: float = 0.99,
+        device: str | torch.device = "cpu",
+    ):
+        self.time_rows = memory_frames // lanes
+        if self.time_rows < stack_frames + 2:
+            raise ValueError(
+                f"a memory of {memory_frames} frames is too small for {lanes} lanes; "
+                f"give it at least {(stack_frames + 2) * lanes}"
+            )
+        self.lanes, self.stack_frames, self.discount = lanes, stack_frames, discount
+        self.device = torch.device(device)
+        rows = self.time_rows * lanes
+        # Not initialised: pages are claimed as frames come in, and masks keep what was
+        # never written from being read.
+        self.frames = torch.empty((rows, *frame_shape), dtype=torch.uint8, device=self.device)
+        self._actions = torch.zeros(rows, dtype=torch.uint8, device=self.device)
+        self._rewards = torch.zeros(rows, dtype=torch.float32, device=self.device)
+        self._terminated = torch.zeros(rows, dtype=torch.bool, device=self.device)
+        self._ages = torch.zeros(rows, dtype=torch.uint8, device=self.device)
+        self._drawable = torch.zeros(rows, dtype=torch.int32, device=self.device)
+        self._newest_age = np.zeros(lanes, dtype=np.int64)
+        self._drawable_per_time = np.zeros(self.time_rows, dtype=np.int64)
+        self._written = 0  # time rows written since the beginning
+        self._first = 0  # where the oldest drawable row stands in `_drawable`
+        self._length = 0
+        self._offsets = torch.arange(-(stack_frames - 1), 2, device=self.device)
+
+    def __len__(self) -> int:
+        """Transitions that can be drawn."""
+        return self._length
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of everything that grows with the capacity."""
+        return sum(getattr(self, name).nbytes for name in (*_STORED, "_drawable"))
+
+    def begin(self, frames: torch.Tensor) -> None:
+        """Write the first frame of a game in every lane: `(lanes, H, W)` uint8."""
+        self._write(frames, ages=np.zeros(self.lanes, dtype=np.int64))
+
+    def add(
+        self,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        starts: np.ndarray,
+        next_frames: torch.Tensor,
+    ) -> None:
+        """Append what followed the newest row.
+
+        Args:
+            actions: `(lanes,)` int64, taken at the newest row.
+            rewards: `(lanes,)` float32, as the learner shall see them.
+            terminated: `(lanes,)` bool, the episode ended (game over, or a life that counts).
+            truncated: `(lanes,)` bool, the game was cut off: the next state keeps its value.
+            starts: `(lanes,)` bool, the new frame is the first of a game; its lane's action was
+                ignored and is no transition.
+            next_frames: `(lanes, H, W)` uint8.
+        """
+        time = (self._written - 1) % self.time_rows
+        lanes = np.flatnonzero(~starts)
+        rows = slice(time * self.lanes, (time + 1) * self.lanes)
+        self._actions[rows] = self._from_host(actions).to(torch.uint8)
+        self._rewards[rows] = self._from_host(rewards)
+        self._terminated[rows] = self._from_host(terminated)
+        # A truncated game is followed by a start; until then its last frame merely ages.
+        ages = np.where(starts | terminated, 0, self._newest_age + 1)
+        self._write(next_frames, ages)
+        self._append_drawable(time, lanes)
+
+    def sample(self, batch_size: int, rng: np.random.Generator) -> Batch:
+        """Draw transitions uniformly, with replacement.
+
+        Args:
+            batch_size: transitions to draw.
+            rng: its `integers(len(self), size=batch_size)` decides; position 0 is the oldest.
+        Raises:
+            ValueError: if nothing can be drawn yet.
+        """
+        if not self._length:
+            raise ValueError("the memory is empty: add transitions before you sample")
+        positions = rng.integers(self._length, size=batch_size)
+        return self.gather(self._from_host(positions))
+
+    def gather(self, positions: torch.Tensor) -> Batch:
+        """The transitions at `positions`, `(B,)` int64, counted from the oldest drawable one."""
+        rows = self._drawable[(self._first + positions) % len(self._drawable)].to(torch.int64)
+        # Rows of one lane lie `lanes` apart; all five frames in one gather, masked once.
+        window = (rows[:, None] + self._offsets * self.lanes) % len(self._drawable)
+        frames = self.frames.index_select(0, window.flatten()).unflatten(0, window.shape)
+        frames = mask_stacks(frames, self._ages[rows], self.stack_frames)
+        return Batch(
+            states=frames[:, :-1],
+            actions=self._actions[rows].to(torch.int64),
+            rewards=self._rewards[rows],
+            discounts=torch.full((len(rows),), self.discount, device=self.device),
+            terminated=self._terminated[rows],
+            next_states=frames[:, 1:],
+        )
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Everything needed to restore the memory: named tensors and JSON-able numbers.
+
+        Only rows that were ever written are included.
+        """
+        rows = min(self._written, self.time_rows) * self.lanes
+        tensors = {name: getattr(self, name)[:rows] for name in _STORED}
+        tensors["_drawable"] = self._drawable
+        numbers = {
+            "first": self._first,
+            "length": self._length,
+            "written": self._written,
+            "newest_age": self._newest_age.tolist(),
+            "drawable_per_time": self._drawable_per_time.tolist(),
+        }
+        return tensors, numbers
+
+    def load_state(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
+        """Bring back what `state` gave, into a ring of the same size."""
+        for name in _STORED:
+            getattr(self, name)[: len(tensors[name])] = tensors[name].to(self.device)
+        self._drawable.copy_(tensors["_drawable"])
+        self._first, self._length = numbers["first"], numbers["length"]
+        self._written = numbers["written"]
+        self._newest_age = np.array(numbers["newest_age"])
+        self._drawable_per_time = np.array(numbers["drawable_per_time"])
+
+    def _from_host(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+    def _write(self, frames: torch.Tensor, ages: np.ndarray) -> None:
+        self._forget_for_next_write()
+        time = self._written % self.time_rows
+        rows = slice(time * self.lanes, (time + 1) * self.lanes)
+        self.frames[rows] = frames
+        self._newest_age = np.minimum(ages, 255)
+        self._ages[rows] = self._from_host(self._newest_age).to(torch.uint8)
+        self._written += 1
+
+    def _forget_for_next_write(self) -> None:
+        """Drop the rows whose oldest frame the next write takes away."""
+        losing = self._written - self.time_rows + self.stack_frames - 1
+        if losing < self.stack_frames - 1:
+            return
+        # When the ring first turns, rows before `stack_frames - 1` go with the one that does.
+        times = range(losing + 1) if losing == self.stack_frames - 1 else (losing,)
+        for time in times:
+            count = int(self._drawable_per_time[time % self.time_rows])
+            self._first = (self._first + count) % len(self._drawable)
+            self._length -= count
+            self._drawable_per_time[time % self.time_rows] = 0
+
+    def _append_drawable(self, time: int, lanes: np.ndarray) -> None:
+        count = len(lanes)
+        slots = (self._first + self._length + np.arange(count)) % len(self._drawable)
+        rows = (time * self.lanes + lanes).astype(np.int32)
+        self._drawable[self._from_host(slots)] = self._from_host(rows)
+        self._drawable_per_time[time] = count
+        self._length += count
+
+
+class ReplayMemory:
+    """Replay memory of one environment: what a learner writes in chapter 04.
+
+    Call `begin(frame)` with the first frame of each game, `add` after every action.
+
+    Args:
+        capacity: frames kept.
+        frame_shape: height and width in pixels.
+        stack_frames: frames in a state.
+        discount: written into every batch.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        frame_shape: tuple[int, int] = (84, 84),
+        stack_frames: int = 4,
+        discount: float = 0.99,
+    ):
+        self._ring = FrameRing(capacity, 1, frame_shape, stack_frames, discount)
+
+    def __len__(self) -> int:
+        return len(self._ring)
+
+    @property
+    def nbytes(self) -> int:
+        return self._ring.nbytes
+
+    def begin(self, frame: np.ndarray) -> None:
+        """Start a game at `frame`, `(H, W)` uint8."""
+        self._ring.begin(torch.as_tensor(frame)[None])
+
+    def add(
+        self, action: int, reward: float, terminated: bool, truncated: bool, next_frame: np.ndarray
+    ) -> None:
+        """Store one transition; it can be drawn at once.
+
+        Args:
+            action: taken in the state whose newest frame came last.
+            reward: as the learner shall see it.
+            terminated: the episode ended; if more is added without `begin`, a new stack starts
+                at `next_frame` (a life was lost, the game goes on).
+            truncated: the game was cut off; the next state keeps its value.
+            next_frame: `(H, W)` uint8.
+        """
+        self._ring.add(
+            np.array([action]),
+            np.array([reward], dtype=np.float32),
+            np.array([terminated]),
+            np.array([truncated]),
+            np.array([False]),
+            torch.as_tensor(next_frame)[None],
+        )
+
+    def sample(self, batch_size: int, rng: np.random.Generator) -> Batch:
+        """Draw transitions uniformly, with replacement; see `FrameRing.sample`."""
+        return self._ring.sample(batch_size, rng)
+
+
+class LaneMemories:
+    """One single-lane memory per lane, behind the interface of `FrameRing`.
+
+    This is how a learner's `ReplayMemory` serves many environments. Draws are uniform over all
+    transitions of all lanes; with one lane they are the memory's own.
+    """
+
+    def __init__(self, memories: list):
+        self.memories = memories
+
+    def __len__(self) -> int:
+        return sum(len(memory) for memory in self.memories)
+
+    def begin(self, frames: torch.Tensor) -> None:
+        for memory, frame in zip(self.memories, frames.numpy(), strict=True):
+            memory.begin(frame)
+
+    def add(self, actions, rewards, terminated, truncated, starts, next_frames) -> None:
+        columns = zip(actions, rewards, terminated, truncated, next_frames.numpy(), strict=True)
+        for memory, start, row in zip(self.memories, starts, columns, strict=True):
+            if start:
+                memory.begin(row[-1])
+            else:
+                memory.add(*row)
+
+    def sample(self, batch_size: int, rng: np.random.Generator) -> Batch:
+        if len(self.memories) == 1:
+            return self.memories[0].sample(batch_size, rng)
+        lengths = np.array([len(memory) for memory in self.memories])
+        counts = rng.multinomial(batch_size, lengths / lengths.sum())
+        drawn = [
+            memory.sample(int(count), rng)
+            for memory, count in zip(self.memories, counts, strict=True)
+            if count
+        ]
+        return Batch(*(torch.cat([torch.as_tensor(f) for f in fields]) for fields in zip(*drawn)))

@@ -1,0 +1,196 @@
+"""From frames to a film: mp4 and GIF files, and an HTML tag that plays in any JupyterLab.
+
+    frames (H, W, 3) uint8 ─ annotate ─┬─ write_video ─ film.mp4 ─ show_video ─ in the notebook
+                                       └─ write_gif ─── film.gif
+
+Frames are taken one at a time from any iterable, so that a generator of a long game never stands in
+memory as a whole.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+
+def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float, scale: int = 1) -> Path:
+    """Write frames as an H.264 mp4 that every browser plays.
+
+    Args:
+        frames: `(H, W, 3)` uint8 RGB or `(H, W)` uint8 grey, all of one shape.
+        path: where the film goes; the suffix must be `.mp4`, the folder is created. Until the last
+            frame is written nothing stands there, and an older film of that name stays.
+        fps: frames per second of the film (not of the emulator).
+        scale: whole number; each pixel becomes a block of `scale` × `scale`.
+    Returns:
+        The path. Its picture is `(scale·H, scale·W)`, plus one black row or column where that is
+        odd (H.264 with 4:2:0 colour needs even sizes).
+    Raises:
+        ValueError: no frames, wrong dtype or shape, frames of several shapes, bad `fps`, `scale`
+            or suffix.
+        OSError: the encoder failed, for example on a full disk.
+    """
+    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+
+    stream = _checked(frames, fps, scale)
+    first = _even(next(stream))
+    height, width = first.shape[:2]
+    with _replace_when_done(path, ".mp4") as part:
+        # crf 23 is visually lossless on flat sprites; faststart puts the index first, for browsers.
+        writer = FFMPEG_VideoWriter(
+            str(part),
+            (width, height),
+            fps,
+            codec="libx264",
+            preset="medium",
+            ffmpeg_params=["-crf", "23", "-tune", "animation", "-movflags", "+faststart"],
+        )
+        encoder = writer.proc
+        try:
+            for frame in chain([first], map(_even, stream)):
+                writer.write_frame(frame)
+        except OSError as error:
+            # moviepy's message runs over many lines; its first says what failed.
+            reason = str(error).splitlines()[0]
+            raise OSError(f"the encoder could not write {Path(path).name}: {reason}") from error
+        finally:
+            writer.close()
+        if encoder.returncode != 0:
+            raise OSError(f"the encoder could not finish {Path(path).name}: is the disk full?")
+    return Path(path)
+
+
+def write_gif(frames: Iterable[np.ndarray], path: str | Path, fps: float, scale: int = 1) -> Path:
+    """Write frames as an endlessly repeating GIF, for places that play no video.
+
+    Arguments and errors are those of `write_video`, the suffix is `.gif`. The format counts time in
+    hundredths of a second: a frame lasts `round(100 / fps)` of them and at least 2, since browsers
+    slow down anything shorter.
+    """
+
+    def reduced(frame: np.ndarray) -> Image.Image:
+        return Image.fromarray(frame).quantize(colors=128, dither=Image.Dither.NONE)
+
+    images = map(reduced, _checked(frames, fps, scale))
+    first = next(images)
+    with _replace_when_done(path, ".gif") as part:
+        first.save(
+            part,
+            save_all=True,
+            append_images=images,
+            duration=10 * max(2, round(100 / fps)),
+            loop=0,
+        )
+    return Path(path)
+
+
+def video_html(video: str | Path | bytes, width: int = 320) -> str:
+    """The `<video>` tag that holds the film itself, so that a notebook needs no file beside it.
+
+    The data stands on the tag's own `src`: JupyterLab takes the `src` off a `<source>` inside it in
+    any notebook that it does not trust.
+
+    Args:
+        video: an mp4, as a path or as its bytes.
+        width: pixels on the page; the height follows.
+    """
+    data = video if isinstance(video, bytes) else Path(video).read_bytes()
+    encoded = base64.b64encode(data).decode("ascii")
+    return f'<video controls width="{width}" src="data:video/mp4;base64,{encoded}"></video>'
+
+
+def show_video(video: str | Path | bytes, width: int = 320):
+    """Display a film in a notebook: `video_html` as an IPython object."""
+    from IPython.display import HTML
+
+    return HTML(video_html(video, width))
+
+
+def annotate(frame: np.ndarray, text: str) -> np.ndarray:
+    """A copy of the frame with one line of text in its lower left corner, light on a dark strip.
+
+    Args:
+        frame: `(H, W, 3)` uint8 RGB or `(H, W)` uint8 grey. Enlarge it first for sharper letters.
+    Returns:
+        `(H, W, 3)` uint8.
+    """
+    picture = Image.fromarray(_rgb(frame))
+    size = max(10, picture.height // 18)
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(size)
+    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    strip = (0, picture.height - size - 4, right - left + 8, picture.height)
+    draw.rectangle(strip, fill=(0, 0, 0))
+    draw.text((4, picture.height - 3), text, fill=(255, 255, 255), font=font, anchor="ls")
+    return np.array(picture)
+
+
+def _rgb(frame: np.ndarray) -> np.ndarray:
+    """Check one frame and return it as `(H, W, 3)` uint8."""
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8:
+        kind = getattr(frame, "dtype", type(frame).__name__)
+        raise ValueError(f"a video frame is a uint8 array with values 0 to 255, not {kind}")
+    if frame.ndim == 2:
+        return np.repeat(frame[:, :, None], 3, axis=2)
+    if frame.ndim != 3 or frame.shape[2] != 3:
+        raise ValueError(f"a video frame has shape (H, W, 3) or (H, W), not {frame.shape}")
+    return frame
+
+
+def _checked(frames: Iterable[np.ndarray], fps: float, scale: int) -> Iterator[np.ndarray]:
+    """Frames as RGB, enlarged, each compared with the first (which is checked at once)."""
+    if not fps > 0:
+        raise ValueError(f"fps counts frames per second and must be above 0, not {fps}")
+    if scale != int(scale) or scale < 1:
+        raise ValueError(f"scale is a whole number from 1 on, not {scale}")
+    stream = iter(frames)
+    try:
+        first = next(stream)
+    except StopIteration:
+        raise ValueError("a video needs at least one frame; there were none") from None
+    shape = np.shape(first)
+
+    def prepare(frame: np.ndarray) -> np.ndarray:
+        frame = _rgb(frame)
+        if frame.shape[:2] != shape[:2]:
+            raise ValueError(f"frames of one video share a size: {frame.shape} after {shape}")
+        return frame.repeat(scale, axis=0).repeat(scale, axis=1) if scale > 1 else frame
+
+    return chain([prepare(first)], map(prepare, stream))
+
+
+def _even(frame: np.ndarray) -> np.ndarray:
+    """Add a black row below and a black column to the right where the size is odd."""
+    height, width = frame.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return frame
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)))
+
+
+@contextmanager
+def _replace_when_done(path: str | Path, suffix: str) -> Iterator[Path]:
+    """Give a temporary file in the same folder: `path` on success, removed otherwise."""
+    path = Path(path)
+    if path.suffix != suffix:
+        raise ValueError(f"the file name must end in {suffix}, not {path.name!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=suffix, dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        # mkstemp makes files that only their owner can read; give this one the usual rights.
+        mask = os.umask(0)
+        os.umask(mask)
+        part.chmod(0o666 & ~mask)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -75,8 +75,8 @@ class _TableGame(gymnasium.Env):
         bootstraps = discount * np.array([not o[2] for o in outcomes]).reshape(shape)
         q = np.zeros(shape)
         # Rewards come only as a game ends and are never negative, so the best way out of a state
-        # visits no state twice: num_states sweeps reach the exact fixed point.
-        for _ in range(cls.num_states):
+        # visits no state twice: one action and num_states more reach the exact fixed point.
+        for _ in range(1 + cls.num_states):
             q = rewards + bootstraps * q.max(axis=1)[next_states]
         return q
 
@@ -247,26 +247,19 @@ class _Gallery(_TableGame):
     def _swing(cls, column: int, direction: int) -> tuple[int, int]:
         column = min(max(column + direction, 0), cls.COLUMNS - 1)
         at_wall = column in (0, cls.COLUMNS - 1)
-        return column, (1 if column == 0 else -1) if at_wall else direction
+        return column, -direction if at_wall else direction
 
 
-def _gallery_starts() -> tuple[int, ...]:
-    """Every place and direction of the target at which an immediate shot would miss."""
-    starts = []
-    for column in range(_Gallery.COLUMNS):
-        for direction in (-1, 1):
-            if not 0 <= column + direction < _Gallery.COLUMNS:
-                continue  # at a wall the target faces away from it
-            state = _Gallery.encode(0, column, direction)
-            landing = state
-            for _ in range(_Gallery.FLIGHT_STEPS):
-                landing, reward, _ = _Gallery.transition(landing, _Gallery.SHOOT)
-            if reward == 0.0:
-                starts.append(state)
-    return tuple(starts)
+def _is_gallery_start(state: int) -> bool:
+    flight, column, direction = _Gallery.decode(state)
+    if flight > 0 or not 0 <= column + direction < _Gallery.COLUMNS:
+        return False  # a target at a wall faces away from it
+    for _ in range(_Gallery.FLIGHT_STEPS):
+        state, reward, _ = _Gallery.transition(state, _Gallery.SHOOT)
+    return reward == 0.0  # an immediate shot misses
 
 
-_Gallery.start_states = _gallery_starts()
+_Gallery.start_states = tuple(filter(_is_gallery_start, range(_Gallery.num_states)))
 
 
 class ShootingGallery(_Gallery, _PixelGame):
@@ -287,7 +280,7 @@ class ShootingGallery(_Gallery, _PixelGame):
     ball went), so a policy that sees only the present frame is a chance to shoot per column, and
     the best of all these scores 0.495 (1 / 3 if it never draws lots).
 
-    The last frame of a game shows the shot beside the target or over its lower edge.
+    The last frame of a game shows the shot at the target's feet, or past it.
     """
 
     def __init__(self, *, max_steps: int = 40, render_mode: str | None = None):
@@ -302,7 +295,7 @@ class ShootingGallery(_Gallery, _PixelGame):
         frame[200:] = (60, 60, 60)
         frame[165:200, gun] = (92, 186, 92)
         frame[40:75, column * width : (column + 1) * width] = (236, 236, 120)
-        if flight > 0:  # half-way up, then at the target's height
+        if flight > 0:  # half-way up, then at the target's feet
             top = 165 - 45 * flight
             frame[top : top + 35, gun] = (255, 255, 255)
         return frame

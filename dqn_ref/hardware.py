@@ -61,9 +61,13 @@ def _multiplication_seconds(dtype: torch.dtype) -> float:
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
-    """Context in which the networks compute in `precision`; weights stay fp32."""
+    """Context in which the networks compute in `precision`; weights stay fp32.
+
+    The cache of converted weights is off: it lives as long as the context, so that a second
+    update inside one context would compute with the weights of the first.
+    """
     if precision == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
+        return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)
     return contextlib.nullcontext()
 
 

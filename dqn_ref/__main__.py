@@ -29,7 +29,13 @@ def main(argv: list[str] | None = None) -> int:
         return arguments.command(arguments) or 0
     except (RecipeError, RunError, CheckpointError) as error:
         print(f"dqn_ref: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:  # no rights, no folder, no space
+        name = f" {error.filename}" if error.filename else ""
+        print(f"dqn_ref: cannot read or write{name}: {error.strerror or error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("dqn_ref: interrupted", file=sys.stderr)
+        return 130
+    return 2
 
 
 def build_parser() -> Parser:
@@ -90,13 +96,13 @@ def _add_play(command) -> None:
     command.add_argument(
         "--epsilon", type=_probability, default=0.05, help="of a random action, default 0.05"
     )
-    command.add_argument("--seed", type=_positive, default=0, help="of games and draws, default 0")
+    command.add_argument("--seed", type=_not_negative, default=0, help="of games and draws, default 0")
 
 
 def _add_evaluate(commands) -> None:
     evaluate = commands.add_parser("evaluate", help="score a run: full games, unclipped")
     _add_play(evaluate)
-    evaluate.add_argument("--games", type=_positive, default=30, help="default 30")
+    evaluate.add_argument("--games", type=_at_least_one, default=30, help="default 30")
     evaluate.set_defaults(command=_evaluate)
 
 
@@ -121,10 +127,17 @@ def _probability(text: str) -> float:
     return value
 
 
-def _positive(text: str) -> int:
+def _not_negative(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return value
 
 

@@ -28,9 +28,12 @@ def choose_device(name: str) -> torch.device:
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    if not available.get(name.split(":")[0], False):
-        raise RecipeError(f"device {name!r} is not available here; use --device cpu or auto")
-    return torch.device(name)
+    with contextlib.suppress(RuntimeError):  # raised for what is no device's name
+        if available.get(name.split(":")[0], False):
+            device = torch.device(name)
+            if device.type != "cuda" or (device.index or 0) < torch.cuda.device_count():
+                return device
+    raise RecipeError(f"device {name!r} is not available here; use --device cpu or auto")
 
 
 def choose_precision(name: str, device: torch.device) -> str:

@@ -140,6 +140,11 @@ class Recipe:
                 f"target_every_steps ({self.target_every_steps}) must be a multiple of "
                 f"train_every_steps ({self.train_every_steps})"
             )
+        if self.memory_frames // self.lanes < self.stack_frames + 2:
+            raise RecipeError(
+                f"memory_frames ({self.memory_frames}) is too small for {self.lanes} lanes; "
+                f"give it at least {(self.stack_frames + 2) * self.lanes}"
+            )
         if self.learning_starts >= self.memory_frames:
             raise RecipeError(
                 f"learning_starts ({self.learning_starts}) must be below memory_frames "
@@ -167,8 +172,10 @@ class Recipe:
         return self.target_every_steps // self.train_every_steps
 
     def save(self, path: Path) -> None:
-        """Write the fields as JSON."""
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        """Write the fields as JSON, atomically."""
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
@@ -180,19 +187,24 @@ class Recipe:
         try:
             fields = json.loads(path.read_text())
             return cls(**fields)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise RecipeError(f"{path} does not exist: is {path.parent} a run?") from None
-        except (json.JSONDecodeError, TypeError) as error:
+        except OSError as error:
+            raise RecipeError(f"cannot read {path}: {error.strerror}") from None
+        except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
             raise RecipeError(f"{path} is not a recipe of this version: {error}") from None
 
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
-    ("lanes repeat_frames max_frames_per_game stack_frames batch_size", 1, math.inf),
+    ("lanes repeat_frames max_frames_per_game batch_size", 1, math.inf),
+    ("stack_frames", 1, 255),  # ages of stacks are kept in one byte
     ("train_every_steps target_every_steps total_steps", 1, math.inf),
     ("log_every_steps checkpoint_every_steps memory_frames eval_steps", 1, math.inf),
     ("frame_height frame_width", 8, 210),
     ("start_noops_max life_noops_max conv1_padding learning_starts", 0, math.inf),
-    ("epsilon_decay_steps epsilon_delay_steps eval_every_steps seed threads", 0, math.inf),
+    ("epsilon_decay_steps epsilon_delay_steps eval_every_steps", 0, math.inf),
+    ("seed", 0, 2**32 - 1),
+    ("threads", 0, 1024),
     ("sticky_probability epsilon_start epsilon_end eval_epsilon discount target_tau", 0, 1),
     ("gradient_momentum squared_gradient_momentum", 0, 1),
     ("learning_rate optimizer_epsilon reward_clip huber_delta", 0, math.inf),

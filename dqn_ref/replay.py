@@ -186,7 +186,15 @@ class FrameRing:
         return tensors, numbers
 
     def load_state(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
-        """Bring back what `state` gave, into a ring of the same size."""
+        """Bring back what `state` gave, into a ring of the same size.
+
+        Raises:
+            ValueError: if that ring had other sizes.
+        """
+        sizes = [tensors["_drawable"].shape, tensors["frames"].shape[1:]]
+        same = sizes == [self._drawable.shape, self.frames.shape[1:]]
+        if not same or len(numbers["newest_age"]) != self.lanes:
+            raise ValueError("a memory of other sizes; keep lanes, frames and capacity")
         for name in _STORED:
             getattr(self, name)[: len(tensors[name])] = tensors[name].to(self.device)
         self._drawable.copy_(tensors["_drawable"])

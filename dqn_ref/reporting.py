@@ -7,6 +7,7 @@ game's own points, over all lives, with the random actions of training.
 from __future__ import annotations
 
 import csv
+import io
 import math
 import time
 from collections import deque
@@ -44,7 +45,10 @@ class CsvLog:
     """A CSV file that survives kills: rows beyond a checkpoint are dropped on resume."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], keep_to_step: int):
-        rows = [row for row in read_rows(path) if int(row["agent_steps"]) <= keep_to_step]
+        try:
+            rows = [row for row in read_rows(path) if int(row["agent_steps"]) <= keep_to_step]
+        except (KeyError, ValueError):
+            raise RunError(f"{path} is damaged; move it away and resume again") from None
         partial = path.with_name(path.name + ".partial")
         with open(partial, "w", newline="") as file:
             writer = csv.DictWriter(file, columns)
@@ -68,9 +72,12 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """Complete rows of a CSV log; none if there is no file. A torn last row is left out."""
     if not path.is_file():
         return []
+    return [row for row in csv.DictReader(_complete_lines(path)) if None not in row.values()]
+
+
+def _complete_lines(path: Path) -> list[str]:
     text = path.read_text()
-    complete = text[: text.rfind("\n") + 1]
-    return [row for row in csv.DictReader(complete.splitlines()) if None not in row.values()]
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
 class Reporter:
@@ -169,22 +176,31 @@ class Reporter:
                 self._board.add_scalar(f"train/{name}", row[name], steps)
 
     def _mean_metrics(self) -> tuple[float, float]:
-        """Mean loss and Q since the last row; nan before the first update.
-
-        Raises:
-            RunError: if the loss is not a number any more.
-        """
+        """Mean loss and Q since the last row; nan before the first update."""
+        self.refuse_nan()
         if not self._metrics:
             return math.nan, math.nan
         loss = torch.stack([metrics.loss for metrics in self._metrics]).mean().item()
         q_mean = torch.stack([metrics.q_mean for metrics in self._metrics]).mean().item()
         self._metrics.clear()
-        if not math.isfinite(loss):
+        return float(f"{loss:.6g}"), float(f"{q_mean:.6g}")
+
+    def refuse_nan(self) -> None:
+        """Stop a run that has gone wrong, before its weights replace a good checkpoint.
+
+        Raises:
+            RunError: if a loss since the last row is not a finite number.
+        """
+        if self._metrics and not torch.stack([m.loss for m in self._metrics]).isfinite().all():
             raise RunError(
                 "the loss is not a finite number any more; resume from the last checkpoint with "
                 "a smaller --learning-rate"
             )
-        return float(f"{loss:.6g}"), float(f"{q_mean:.6g}")
+
+    def finish(self, parts: LoopParts) -> None:
+        """Write the row of the last, unfinished interval."""
+        if parts.counters.steps > self._row_step:
+            self._write_row(parts)
 
     def close(self) -> None:
         self._bar.close()
@@ -200,7 +216,10 @@ def history(run_dir: Path):
     path = run_dir / "log.csv"
     if not path.is_file():
         raise RunError(f"{run_dir} holds no log.csv: is it a run?")
-    return pandas.read_csv(path)
+    try:
+        return pandas.read_csv(io.StringIO("\n".join(_complete_lines(path))))
+    except (ValueError, pandas.errors.ParserError):
+        raise RunError(f"{path} is empty or damaged; is {run_dir} a run?") from None
 
 
 def plot_run(run_dir: Path, path: Path) -> Path:

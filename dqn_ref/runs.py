@@ -34,7 +34,7 @@ from dqn_ref.hardware import choose_device, choose_precision, refuse_if_too_larg
 from dqn_ref.learner import Learner
 from dqn_ref.network import QNetwork
 from dqn_ref.pieces import Pieces
-from dqn_ref.recipes import Recipe
+from dqn_ref.recipes import Recipe, RecipeError
 from dqn_ref.replay import FrameRing, LaneMemories
 from dqn_ref.reporting import Reporter, RunError
 from dqn_ref.training import Counters, LoopParts
@@ -72,7 +72,12 @@ def build_network(recipe: Recipe, num_actions: int, pieces: Pieces = Pieces()) -
             "conv1_padding": recipe.conv1_padding,
             "initialisation": recipe.initialisation,
         }
-    network = pieces.QNetwork(num_actions, recipe.frame_shape, recipe.stack_frames, **options)
+    try:
+        network = pieces.QNetwork(num_actions, recipe.frame_shape, recipe.stack_frames, **options)
+    except ValueError as error:
+        if not options:  # a learner's network: its error is the learner's to see
+            raise
+        raise RecipeError(str(error)) from None
     return network.to(recipe.device, memory_format=torch.channels_last)
 
 
@@ -174,18 +179,20 @@ def train(
     Raises:
         RecipeError, RunError, CheckpointError: in one sentence, nothing overwritten.
     """
+    if run_dir.exists() and not run_dir.is_dir():
+        raise RunError(f"{run_dir} is a file; choose another --run-dir")
     if not resume and run_dir.exists() and any(run_dir.iterdir()):
         raise RunError(f"{run_dir} exists already; choose another --run-dir or give --resume")
     recipe = resolve(recipe)
     parts = build(recipe, pieces, make_env)
     seconds_before = 0.0
+    if resume and (run_dir / CHECKPOINT_FILE).exists():
+        seconds_before = load_checkpoint(run_dir / CHECKPOINT_FILE, parts)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         recipe.save(run_dir / RECIPE_FILE)
     except OSError as error:
         raise RunError(f"cannot write to {run_dir}: {error.strerror}; choose another") from None
-    if resume and (run_dir / CHECKPOINT_FILE).exists():
-        seconds_before = load_checkpoint(run_dir / CHECKPOINT_FILE, parts)
     reporter = Reporter(
         run_dir,
         recipe.total_steps,
@@ -204,6 +211,7 @@ def train(
                 return stopper.stop or (on_step is not None and on_step(parts))
 
             pieces.training_loop(parts, recipe.total_steps, after_step)
+            reporter.finish(parts)
             keeper.save(parts)
     finally:
         reporter.close()
@@ -232,6 +240,7 @@ class _Keeper:
             self.save(parts)
 
     def save(self, parts: LoopParts) -> None:
+        self.reporter.refuse_nan()
         self._saved_at = parts.counters.steps
         save_checkpoint(self.run_dir / CHECKPOINT_FILE, parts, self.reporter.wall_seconds)
         checkpoints.save_weights(
@@ -283,8 +292,9 @@ def save_checkpoint(path: Path, parts: LoopParts, wall_seconds: float) -> None:
         "exploration_rng": checkpoints.generator_state(parts.exploration_rng),
         "sampling_rng": checkpoints.generator_state(parts.sampling_rng),
         "memory": None,
+        "optimizer": parts.recipe.optimizer,
     }
-    if parts.recipe.checkpoint_memory:
+    if parts.recipe.checkpoint_memory and hasattr(parts.memory, "state"):
         memory_tensors, about["memory"] = parts.memory.state()
         tensors |= checkpoints.with_prefix("memory", memory_tensors)
     checkpoints.save_tensors(path, tensors, about)
@@ -305,6 +315,9 @@ def load_checkpoint(path: Path, parts: LoopParts) -> float:
     learner = parts.learner
     for name, network in (("online", learner.online), ("target", learner.target)):
         checkpoints.load_state(network, checkpoints.without_prefix(name, tensors), str(path))
+    optimizer = about.get("optimizer", parts.recipe.optimizer)
+    if optimizer != parts.recipe.optimizer:
+        raise CheckpointError(f"{path} holds the state of {optimizer}; resume with that optimizer")
     checkpoints.load_optimizer(
         learner.optimizer, checkpoints.without_prefix("optimizer", tensors)
     )
@@ -313,9 +326,13 @@ def load_checkpoint(path: Path, parts: LoopParts) -> float:
     parts.sampling_rng.bit_generator.state = about["sampling_rng"]
     counters = Counters(**about["counters"])
     if about["memory"] is not None and hasattr(parts.memory, "load_state"):
-        parts.memory.load_state(checkpoints.without_prefix("memory", tensors), about["memory"])
+        try:
+            memory_tensors = checkpoints.without_prefix("memory", tensors)
+            parts.memory.load_state(memory_tensors, about["memory"])
+        except ValueError as error:
+            raise CheckpointError(f"{path} holds {error}") from None
     else:
-        counters.memory_steps = 0
+        counters.memory_steps = counters.steps_owed = 0
     parts.counters = counters
     learner.updates = counters.updates
     # Games after a resume differ from those before it.
@@ -371,6 +388,8 @@ def film_run(
     Returns:
         The score of the filmed game.
     """
+    if video.suffix != ".mp4":
+        raise RunError(f"the video's name must end in .mp4, not {video.name!r}")
     recipe, learner = load_agent(run_dir, weights)
     film = _EverySecond()
     lanes = make_lanes(recipe, 1, max_frames=EVALUATION_FRAMES, on_frame=film)

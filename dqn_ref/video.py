@@ -115,22 +115,24 @@ def show_video(video: str | Path | bytes, width: int = 320):
 
 
 def annotate(frame: np.ndarray, text: str) -> np.ndarray:
-    """A copy of the frame with one line of text in its lower left corner, light on a dark strip.
+    """The frame under a black strip with one line of text.
+
+    The strip stands above the picture, where it hides nothing of the game and a player's controls
+    do not hide it.
 
     Args:
-        frame: `(H, W, 3)` uint8 RGB or `(H, W)` uint8 grey. Enlarge it first for sharper letters.
+        frame: `(H, W, 3)` uint8 RGB or `(H, W)` uint8 grey.
+        text: the frame's number, the action …; what does not fit in the width is cut off.
     Returns:
-        `(H, W, 3)` uint8.
+        `(H + S, W, 3)` uint8; S is even and about a thirteenth of H, at least 16.
     """
     picture = Image.fromarray(_rgb(frame))
-    size = max(10, picture.height // 18)
-    draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(size)
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-    strip = (0, picture.height - size - 4, right - left + 8, picture.height)
-    draw.rectangle(strip, fill=(0, 0, 0))
-    draw.text((4, picture.height - 3), text, fill=(255, 255, 255), font=font, anchor="ls")
-    return np.array(picture)
+    strip = 2 * max(8, picture.height // 26)
+    canvas = Image.new("RGB", (picture.width, picture.height + strip))
+    canvas.paste(picture, (0, strip))
+    font = ImageFont.load_default(strip - 5)
+    ImageDraw.Draw(canvas).text((4, strip - 5), text, fill="white", font=font, anchor="ls")
+    return np.array(canvas)
 
 
 def _rgb(frame: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Speed beside the peers. `python -m benchmarks.throughput` is the way in."""

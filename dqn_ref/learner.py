@@ -143,7 +143,7 @@ def make_optimizer(recipe: Recipe, parameters: Iterable) -> torch.optim.Optimize
     parameters = list(parameters)
     lr, eps = recipe.learning_rate, recipe.optimizer_epsilon
     if recipe.optimizer == "adam":
-        # fused: one pass over the weights instead of several, 0.4 ms per update instead of 1.2.
+        # fused: one pass over the weights, 1.2 ms instead of 5.8 (one CPU thread, busy machine).
         return torch.optim.Adam(parameters, lr=lr, eps=eps, fused=True)
     if recipe.optimizer == "rmsprop":
         decay = recipe.squared_gradient_momentum
@@ -270,8 +270,8 @@ class Learner:
         """Updates between which the target network stays put.
 
         Their targets do not depend on the updates in between, so all come from one forward
-        pass: 0.3 ms less per update with two batches. Double's choice of action does depend on
-        them, and a learner's own step knows nothing of this.
+        pass. Double's choice of action does depend on them, and a learner's own step knows
+        nothing of this.
         """
         if len(batches) == 1 or self.recipe.double or self._step is not training_step:
             return [self._step(self._parts, batch) for batch in batches]

@@ -19,6 +19,7 @@ the door. Reward clipping and the meaning of a lost life live in the training lo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -85,6 +86,13 @@ def atari_action_names(game: str, full_action_space: bool = False) -> list[str]:
     return [action.name for action in legal]
 
 
+def env_action_names(env: gymnasium.Env) -> list[str]:
+    """Names of an environment's actions; plain numbers where a wrapper has changed them."""
+    names = getattr(env.unwrapped, "get_action_meanings", list)()
+    count = int(env.action_space.n)
+    return names if len(names) == count else [str(action) for action in range(count)]
+
+
 class AleLanes:
     """ALE's vector environment behind the contract.
 
@@ -132,8 +140,8 @@ class AleLanes:
             stack_num=1,
             frameskip=recipe.repeat_frames,
             maxpool=recipe.max_over == "luminance",
-            # ALE draws 0 .. noop_max-1.
-            noop_max=recipe.start_noops_max + 1,
+            # ALE draws 0 .. noop_max-1, of which FIRE takes one away.
+            noop_max=recipe.start_noops_max + 1 + (recipe.fire_at_start and has_fire),
             episodic_life=False,
             life_loss_info=False,
             reward_clipping=False,
@@ -187,7 +195,7 @@ class _Game:
     def __init__(self, env: gymnasium.Env, recipe: Recipe, max_frames: int, on_frame, preprocess):
         self.env, self.recipe, self.max_frames = env, recipe, max_frames
         self.on_frame, self.preprocess = on_frame, preprocess
-        names = getattr(env.unwrapped, "get_action_meanings", list)()
+        names = env_action_names(env)
         self.fire = names.index("FIRE") if "FIRE" in names else None
 
     def start(self, seed: int | None) -> None:
@@ -201,7 +209,6 @@ class _Game:
             self._emulate(NOOP)
             if self.ended:
                 self._begin(*self.env.reset())
-        # Start actions do not count against the limit.
         self.frames_at_start = self.frames
 
     def step(self, action: int) -> float:
@@ -245,15 +252,18 @@ class _Game:
         )
 
     def _begin(self, observation: np.ndarray, info: dict) -> None:
-        self.previous = self.current = observation
+        # A copy: the environment may write its next frame into the same buffer.
+        self.previous = self.current = np.array(observation)
         self.lives = info.get("lives", 0)
-        self.frames = self.frames_at_start = 0
+        # Start actions do not count against the limit: `start` sets where it begins.
+        self.frames, self.frames_at_start = 0, math.inf
         self.game_over = self.truncated = False
         self._show()
 
     def _emulate(self, action: int) -> float:
         self.previous = self.current
-        self.current, reward, self.game_over, truncated, info = self.env.step(action)
+        observation, reward, self.game_over, truncated, info = self.env.step(action)
+        self.current = np.array(observation)
         self.frames += 1
         played = self.frames - self.frames_at_start
         self.truncated = not self.game_over and (truncated or played >= self.max_frames)
@@ -295,9 +305,7 @@ class GymLanes:
             _Game(make_env(), recipe, limit, on_frame if lane == 0 else None, preprocess)
             for lane in range(lanes)
         ]
-        env = self._games[0].env
-        names = getattr(env.unwrapped, "get_action_meanings", None)
-        self.action_names = names() if names else [str(a) for a in range(env.action_space.n)]
+        self.action_names = env_action_names(self._games[0].env)
 
     def reset(self, seed: int) -> Rows:
         for lane, game in enumerate(self._games):
@@ -349,7 +357,9 @@ def make_gym_env(recipe: Recipe) -> gymnasium.Env:
     if recipe.game in SMALL_GAMES:
         return SMALL_GAMES[recipe.game]()
     atari_action_names(recipe.game)  # refuses unknown names in one sentence
-    name = "".join(part.capitalize() for part in recipe.game.split("_"))
+    name = "".join(part.title() for part in recipe.game.split("_"))  # tic_tac_toe_3d: TicTacToe3D
+    if f"ALE/{name}-v5" not in gymnasium.registry:
+        raise RecipeError(f"gymnasium has no environment for the game {recipe.game!r}")
     return gymnasium.make(
         f"ALE/{name}-v5",
         frameskip=1,

@@ -9,7 +9,7 @@ four frames per decision, `|` marks a decision)::
     stack of four, oldest first ~~~1 |    ~~12 |    ~123      (~ is a zero frame)
 
 A stack breaks where a game starts, and where the loss of a life counts as the end of an
-episode: everything before the break reads as zeros. `mask_stacks` is the only place that
+episode: everything before the break reads as zeros. `before_start` is the only place that
 knows this rule; acting (`FrameStack`) and sampling (`dqn_ref.replay`) both call it.
 """
 
@@ -113,23 +113,36 @@ def preprocess(
     return resize(gray, height, width, method)
 
 
-def mask_stacks(frames: torch.Tensor, ages: torch.Tensor, stack_frames: int) -> torch.Tensor:
-    """Zero, in place, every frame that lies before the start of its stack.
+def before_start(ages: torch.Tensor, count: int, stack_frames: int) -> torch.Tensor:
+    """Which frames of a window lie before the start of their stack, and so read as zeros.
 
-    Frame `j` of a row lies `stack_frames - 1 - j` rows before the state's newest frame; it
-    belongs to the stack if the state is at least that old. A window with one frame more (the
-    next state's newest) is masked by the same rule: that frame is never before the start.
+    Frame `j` lies `stack_frames - 1 - j` rows before the state's newest frame; it belongs to the
+    stack if the state is at least that old. A window with one frame more, the next state's
+    newest, follows the same rule: that frame is never before the start.
+
+    Args:
+        ages: `(N,)` integer, rows since the stack began (0: the state's newest frame began it).
+        count: frames in a window, `stack_frames` or more, oldest first.
+        stack_frames: frames in a state.
+    Returns:
+        `(N, count)` bool.
+    """
+    lags = stack_frames - 1 - torch.arange(count, device=ages.device)
+    return lags[None, :] > ages.to(torch.int64)[:, None]
+
+
+def mask_stacks(frames: torch.Tensor, ages: torch.Tensor, stack_frames: int) -> torch.Tensor:
+    """Zero, in place, the frames that lie before the start of their stack.
 
     Args:
         frames: `(N, M, H, W)` uint8, oldest first; M is `stack_frames` or more.
-        ages: `(N,)` integer, rows since the stack began (0 = the state's newest frame began it).
+        ages: `(N,)` integer, see `before_start`.
         stack_frames: frames in a state.
     Returns:
         `frames` itself.
     """
-    lags = stack_frames - 1 - torch.arange(frames.shape[1], device=frames.device)
-    before_start = lags[None, :] > ages.to(torch.int64)[:, None]
-    return frames.masked_fill_(before_start[:, :, None, None], 0)
+    hidden = before_start(ages, frames.shape[1], stack_frames)
+    return frames.masked_fill_(hidden[:, :, None, None], 0)
 
 
 class FrameStack:

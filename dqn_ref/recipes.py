@@ -252,11 +252,41 @@ _GPU = dataclasses.replace(
     checkpoint_every_steps=500_000,
 )
 
-RECIPES: dict[str, Recipe] = {"laptop": _LAPTOP, "mnih2015": _MNIH2015, "gpu": _GPU}
+_GALLERY = dataclasses.replace(
+    _LAPTOP,
+    game="gallery",
+    door="gym",
+    lanes=4,
+    repeat_frames=1,
+    max_over="none",
+    start_noops_max=0,
+    fire_at_start=False,
+    fire_after_life=False,
+    frame_height=36,
+    frame_width=36,
+    discount=0.9,
+    memory_frames=30_000,
+    learning_starts=1_000,
+    epsilon_end=0.05,
+    epsilon_decay_steps=5_000,
+    learning_rate=5e-4,
+    target_every_steps=400,
+    total_steps=13_000,
+    log_every_steps=500,
+    checkpoint_every_steps=5_000,
+)
+
+RECIPES: dict[str, Recipe] = {
+    "laptop": _LAPTOP,
+    "mnih2015": _MNIH2015,
+    "gpu": _GPU,
+    "gallery": _GALLERY,
+}
 
 RECIPE_NOTES: dict[str, str] = {
     "laptop": "best score per hour on a few CPU cores: eight games at once, Adam, FIRE pressed",
     "mnih2015": "Nature's published code, one game at a time; see docs in dqn_ref/recipes.py",
+    "gallery": "the shooting gallery of dqn_ref/games.py, a game of pixels learnt in a minute",
     "gpu": "one GPU: 128 games at once, 32 transitions per 4 steps as in Nature",
 }
 # What `mnih2015` leaves out of Nature's published code: its minibatches come from a buffer of

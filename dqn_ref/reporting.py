@@ -217,9 +217,12 @@ def history(run_dir: Path):
     if not path.is_file():
         raise RunError(f"{run_dir} holds no log.csv: is it a run?")
     try:
-        return pandas.read_csv(io.StringIO("\n".join(_complete_lines(path))))
-    except (ValueError, pandas.errors.ParserError):
-        raise RunError(f"{path} is empty or damaged; is {run_dir} a run?") from None
+        log = pandas.read_csv(io.StringIO("\n".join(_complete_lines(path))))
+    except ValueError:  # pandas' own errors among them
+        log = None
+    if log is None or not {"agent_steps", "score_mean", "q_mean", "loss"} <= set(log.columns):
+        raise RunError(f"{path} is empty or damaged; is {run_dir} a run?")
+    return log
 
 
 def plot_run(run_dir: Path, path: Path) -> Path:

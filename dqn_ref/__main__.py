@@ -94,6 +94,11 @@ def _add_play(command) -> None:
     _add_run(command)
     command.add_argument("--weights", type=Path, help="other weights of the same network")
     command.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        help="of the network's arithmetic, default the run's; fp32 runs fast everywhere",
+    )
+    command.add_argument(
         "--epsilon", type=_probability, default=0.05, help="of a random action, default 0.05"
     )
     command.add_argument("--seed", type=_not_negative, default=0, help="of games and draws, default 0")
@@ -170,7 +175,12 @@ def _evaluate(arguments) -> None:
     from dqn_ref import runs
 
     result = runs.evaluate_run(
-        arguments.run_dir, arguments.games, arguments.epsilon, arguments.seed, arguments.weights
+        arguments.run_dir,
+        arguments.games,
+        arguments.epsilon,
+        arguments.seed,
+        arguments.weights,
+        arguments.precision,
     )
     print(f"epsilon {arguments.epsilon:g}, seed {arguments.seed}, at most 18,000 frames a game")
     print(result.summary())
@@ -181,7 +191,12 @@ def _watch(arguments) -> None:
     from dqn_ref import runs
 
     score = runs.film_run(
-        arguments.run_dir, arguments.video, arguments.epsilon, arguments.seed, arguments.weights
+        arguments.run_dir,
+        arguments.video,
+        arguments.epsilon,
+        arguments.seed,
+        arguments.weights,
+        arguments.precision,
     )
     print(f"{arguments.video}: one game, {score:g} points")
 

@@ -135,7 +135,8 @@ class Reporter:
         self._metrics += parts.metrics
         for game in parts.finished:
             self._on_game(game, steps)
-        self._bar.update(steps - self._bar.n)
+        # Lanes step together: the last turn may go beyond the total, and the bar would fall apart.
+        self._bar.update(min(steps, self._bar.total) - self._bar.n)
         if steps >= self._next_row:
             self._next_row = (steps // self._every + 1) * self._every
             self._write_row(parts)
@@ -260,5 +261,8 @@ def plot_run(run_dir: Path, path: Path) -> Path:
     for axes in (score_axes, q_axes, loss_axes):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+    try:
+        figure.savefig(path, dpi=120)
+    except ValueError as error:  # an ending that is no picture's
+        raise RunError(f"cannot write {path}: {error}") from None
     return path

@@ -349,16 +349,22 @@ def resume_recipe(run_dir: Path, **changes) -> Recipe:
     return dataclasses.replace(Recipe.load(run_dir / RECIPE_FILE), **changes)
 
 
-def load_agent(run_dir: Path, weights: Path | None = None) -> tuple[Recipe, Learner]:
+def load_agent(
+    run_dir: Path, weights: Path | None = None, precision: str | None = None
+) -> tuple[Recipe, Learner]:
     """A trained agent on the CPU.
 
     Args:
         run_dir: a run, for its recipe and last weights.
         weights: other weights of the same network.
+        precision: "fp32", "bf16" or "auto" instead of the run's own; bf16 is very slow on a CPU
+            without instructions for it.
     Raises:
         RecipeError, CheckpointError: in one sentence.
     """
     recipe = dataclasses.replace(Recipe.load(run_dir / RECIPE_FILE), device="cpu", lanes=1)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
     lanes = make_lanes(recipe, 1)
     num_actions = len(lanes.action_names)
     lanes.close()
@@ -367,19 +373,30 @@ def load_agent(run_dir: Path, weights: Path | None = None) -> tuple[Recipe, Lear
     if weights is None and not path.exists():
         raise CheckpointError(f"{run_dir} has no weights yet; wait for its first checkpoint")
     checkpoints.load_weights(path, network)
-    return recipe, Learner(recipe, network, recipe.precision)
+    chosen = choose_precision(precision or recipe.precision, torch.device("cpu"))
+    return recipe, Learner(recipe, network, chosen)
 
 
 def evaluate_run(
-    run_dir: Path, games: int, epsilon: float, seed: int, weights: Path | None = None
+    run_dir: Path,
+    games: int,
+    epsilon: float,
+    seed: int,
+    weights: Path | None = None,
+    precision: str | None = None,
 ) -> Evaluation:
     """Score a run's last weights under the evaluation contract."""
-    recipe, learner = load_agent(run_dir, weights)
+    recipe, learner = load_agent(run_dir, weights, precision)
     return evaluate_network(recipe, learner.q_values, games, epsilon, seed)
 
 
 def film_run(
-    run_dir: Path, video: Path, epsilon: float, seed: int, weights: Path | None = None
+    run_dir: Path,
+    video: Path,
+    epsilon: float,
+    seed: int,
+    weights: Path | None = None,
+    precision: str | None = None,
 ) -> float:
     """Film one full game of a run's last weights in full colour.
 
@@ -390,7 +407,7 @@ def film_run(
     """
     if video.suffix != ".mp4":
         raise RunError(f"the video's name must end in .mp4, not {video.name!r}")
-    recipe, learner = load_agent(run_dir, weights)
+    recipe, learner = load_agent(run_dir, weights, precision)
     film = _EverySecond()
     lanes = make_lanes(recipe, 1, max_frames=EVALUATION_FRAMES, on_frame=film)
     try:

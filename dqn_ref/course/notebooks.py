@@ -175,12 +175,17 @@ def execute(notebook: NotebookNode, folder: Path, mode: str = MODE) -> NotebookN
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
 
-    # Without folders to look in, "python3" is the interpreter that runs this, never another one.
-    specs = KernelSpecManager(kernel_dirs=[], ensure_native_kernel=True)
+    class ThisPython(AsyncKernelManager):
+        """Without folders to look in, "python3" is this interpreter and never another one."""
+
+        def _kernel_spec_manager_default(self):
+            return KernelSpecManager(kernel_dirs=[], ensure_native_kernel=True)
+
     executed = copy.deepcopy(notebook)
     client = NotebookClient(
         executed,
-        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs),
+        kernel_manager_class=ThisPython,
+        kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         extra_arguments=["--log-level=ERROR"],
         timeout=1800,
@@ -274,7 +279,7 @@ def output_problems(notebook: NotebookNode) -> list[str]:
                 ]
                 text = _DATA_URI.sub("", text)
                 problems += [f"a path of this machine: {path}" for path in paths if path in text]
-                for pattern in (r"Traceback \(most recent", r"\w+Warning: .*", r"ipykernel_\d+"):
+                for pattern in (r"Traceback \(most recent", r"\b\w+Warning: .*", r"ipykernel_\d+"):
                     problems += [f"in an output: {hit}" for hit in re.findall(pattern, text)]
     if total > MAX_OUTPUT_BYTES:
         problems.append(f"{total:,} bytes of outputs, {MAX_OUTPUT_BYTES:,} are allowed")

@@ -1,0 +1,35 @@
+"""Run a notebook under nbval as a learner's Jupyter would, and measure it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+
+@dataclass(frozen=True)
+class Run:
+    """How one notebook ran: its cells, those whose output was compared, and the seconds it took."""
+
+    returncode: int
+    cells: int
+    seconds: float
+    output: str
+
+
+def run_nbval(notebook: Path, mode: str = "smoke") -> Run:
+    """Run every cell in this interpreter; compare outputs of cells marked NBVAL_CHECK_OUTPUT."""
+    report = notebook.with_suffix(".xml")
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q"]
+    command += ["-p", "no:cacheprovider", "-p", "no:xdist", f"--junitxml={report}", notebook.name]
+    environment = {**os.environ, "DQN_COURSE_MODE": mode}
+    finished = subprocess.run(
+        command, cwd=notebook.parent, env=environment, capture_output=True, text=True
+    )
+    output = re.sub(r"\x1b\[[0-9;]*m", "", finished.stdout + finished.stderr)
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    return Run(finished.returncode, int(suite.get("tests")), float(suite.get("time")), output)

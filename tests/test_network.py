@@ -1,0 +1,278 @@
+"""The Q-network: shapes, parameters, initial weights, the one division by 255.
+
+Numbers in docstrings are those of the project's list of pitfalls. Each rule is a function that a
+broken variant must fail.
+"""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from dqn_ref.network import QNetwork, count_parameters
+
+
+@pytest.fixture(autouse=True)
+def fixed_weights():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)
+
+
+def random_states(count, shape=(4, 84, 84)):
+    return torch.randint(0, 256, (count, *shape), dtype=torch.uint8)
+
+
+# ---- shapes and parameters -----------------------------------------------------------------------
+
+
+def check_natures_size(make):
+    # Weights and biases, layer by layer: inputs x kernel x kernel x filters + filters.
+    convolutions = (4 * 8 * 8 * 32 + 32) + (32 * 4 * 4 * 64 + 64) + (64 * 3 * 3 * 64 + 64)
+    assert convolutions == 8_224 + 32_832 + 36_928
+    hidden = 7 * 7 * 64 * 512 + 512
+    assert hidden == 1_606_144
+    for actions, total in ((4, 1_686_180), (6, 1_687_206), (18, 1_693_362)):
+        assert convolutions + hidden + 512 * actions + actions == total
+        assert count_parameters(make(actions)) == total
+
+
+class Mnih2015(nn.Module):
+    """The network written once more, without options, to be broken at will."""
+
+    def __init__(self, actions, bias=True, third_kernel=3, maps=49, filters=64):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(4, 32, 8, 4, bias=bias), nn.ReLU(),
+            nn.Conv2d(32, filters, 4, 2), nn.ReLU(),
+            nn.Conv2d(filters, filters, third_kernel), nn.ReLU(), nn.Flatten(),
+            nn.Linear(maps * filters, 512), nn.ReLU(), nn.Linear(512, actions),
+        )  # fmt: skip
+
+    def forward(self, states):
+        return self.body(states.float() / 255)
+
+
+def test_natures_network_has_1_686_180_parameters_for_four_actions():
+    check_natures_size(QNetwork)
+    check_natures_size(Mnih2015)
+    for broken in (
+        lambda n: Mnih2015(n, bias=False),
+        lambda n: Mnih2015(n, third_kernel=1, maps=81),
+        lambda n: QNetwork(n, architecture="mnih2013"),
+        lambda n: QNetwork(n, stack_frames=1),
+    ):
+        with pytest.raises(AssertionError):
+            check_natures_size(broken)
+
+
+def check_shapes(network, expected):
+    seen = []
+    handles = [
+        layer.register_forward_hook(lambda _, __, out: seen.append(tuple(out.shape[1:])))
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
+    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    shape = (first.in_channels, 84, 84)
+    assert tuple(network(random_states(2, shape)).shape) == (2, 4)
+    for handle in handles:
+        handle.remove()
+    assert seen == expected
+
+
+NATURE_SHAPES = [(32, 20, 20), (64, 9, 9), (64, 7, 7), (512,), (4,)]
+
+
+def test_shapes_of_natures_network():
+    check_shapes(QNetwork(4), NATURE_SHAPES)
+    check_shapes(QNetwork(4, stack_frames=1), NATURE_SHAPES)
+    with pytest.raises(AssertionError):
+        check_shapes(QNetwork(4, architecture="mnih2013"), NATURE_SHAPES)
+
+
+def test_shapes_of_the_workshop_paper():
+    """16 filters of 8 with stride 4, 32 of 4 with stride 2, 256 hidden units."""
+    expected = [(16, 20, 20), (32, 9, 9), (256,), (4,)]
+    check_shapes(QNetwork(4, architecture="mnih2013"), expected)
+    total = (4 * 64 * 16 + 16) + (16 * 16 * 32 + 32) + (32 * 81 * 256 + 256) + (256 * 4 + 4)
+    assert count_parameters(QNetwork(4, architecture="mnih2013")) == total == 677_172
+    with pytest.raises(AssertionError):
+        check_shapes(QNetwork(4), expected)
+
+
+def check_flattened(width, network):
+    linear = next(layer for layer in network.modules() if isinstance(layer, nn.Linear))
+    assert linear.in_features == width
+
+
+def test_frames_of_105_by_80_flatten_to_3456():
+    """105 -> 25 -> 11 -> 9 rows and 80 -> 19 -> 8 -> 6 columns, times 64."""
+    network = QNetwork(4, (105, 80))
+    check_flattened(9 * 6 * 64, network)
+    assert 9 * 6 * 64 == 3_456
+    assert tuple(network(random_states(1, (4, 105, 80))).shape) == (1, 4)
+    with pytest.raises(AssertionError):
+        check_flattened(3_456, QNetwork(4, (84, 84)))
+    with pytest.raises(RuntimeError):  # height and width exchanged: 80 x 105 does not fit
+        network(random_states(1, (4, 84, 84)))
+
+
+def test_padding_keeps_the_map_and_changes_the_values():
+    """Nature's code pads the first convolution by one pixel; the map stays 20 x 20."""
+    torch.manual_seed(1)
+    plain = QNetwork(4)
+    torch.manual_seed(1)
+    padded = QNetwork(4, conv1_padding=1)
+    check_shapes(padded, NATURE_SHAPES)
+    assert count_parameters(plain) == count_parameters(padded)
+    states = random_states(3)
+    assert not torch.allclose(plain(states), padded(states))
+    first, second, third = (m for m in padded.modules() if isinstance(m, nn.Conv2d))
+    assert [first.padding, second.padding, third.padding] == [(1, 1), (0, 0), (0, 0)]
+
+
+@pytest.mark.parametrize(
+    "options", [{"architecture": "nature"}, {"initialisation": "he"}, {"frame_shape": (35, 84)}]
+)
+def test_what_cannot_be_built_is_refused(options):
+    with pytest.raises(ValueError) as error:
+        QNetwork(4, **options)
+    assert "\n" not in str(error.value)
+    QNetwork(4, frame_shape=(36, 36))  # the smallest there is
+
+
+# ---- input ---------------------------------------------------------------------------------------
+
+
+def by_hand(network, states):
+    """The network's formula with float input, division written out here."""
+    x = states.to(torch.float32) / 255.0
+    for layer in network.convolutions:
+        x = functional.relu(x) if isinstance(layer, nn.ReLU) else functional.conv2d(
+            x, layer.weight, layer.bias, layer.stride, layer.padding
+        )
+    x = x.flatten(1)
+    for layer in network.head:
+        x = functional.relu(x) if isinstance(layer, nn.ReLU) else x @ layer.weight.T + layer.bias
+    return x
+
+
+class Wrapped(nn.Module):
+    """A network whose input someone has meddled with."""
+
+    def __init__(self, network, before):
+        super().__init__()
+        self.network, self.before = network, before
+        self.convolutions, self.head = network.convolutions, network.head
+
+    def forward(self, states):
+        return self.network(self.before(states))
+
+
+class DoesNotDivide(QNetwork):
+    def forward(self, states):
+        return self.head(self.convolutions(states.float()).flatten(1))
+
+
+def check_divides_once(network):
+    states = random_states(4)
+    states[0] = 255
+    states[1] = 0
+    kept = states.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(network(states), by_hand(network, states), atol=1e-5, rtol=1e-4)
+        assert network(states).abs().max() < 1  # sane at fresh weights
+    assert torch.equal(states, kept) and states.dtype == torch.uint8
+
+
+def test_the_division_by_255_happens_once():
+    """39: not never, not twice, and not in uint8."""
+    network = QNetwork(4)
+    check_divides_once(network)
+    for broken in (
+        DoesNotDivide(4),
+        Wrapped(network, lambda states: states / 255),
+        Wrapped(network, lambda states: states // 255),
+        Wrapped(network, lambda states: states + 1),  # 255 wraps to 0
+        Wrapped(network, lambda states: states.to(torch.int8)),  # 200 becomes -56
+    ):
+        with pytest.raises(AssertionError):
+            check_divides_once(broken)
+
+
+def check_brightest_input_is_one(network):
+    seen = []
+    handle = network.convolutions[0].register_forward_pre_hook(lambda _, args: seen.extend(args))
+    network(torch.full((1, 4, 84, 84), 255, dtype=torch.uint8))
+    handle.remove()
+    assert seen[0].dtype == torch.float32
+    assert seen[0].min() == seen[0].max() == 1.0
+
+
+def test_the_first_layer_sees_zero_to_one():
+    """39."""
+    check_brightest_input_is_one(QNetwork(4))
+    for broken in (DoesNotDivide(4), Wrapped(QNetwork(4), lambda states: states / 255)):
+        with pytest.raises(AssertionError):
+            check_brightest_input_is_one(broken)
+
+
+def test_memory_layout_does_not_change_the_values():
+    network, states = QNetwork(4), random_states(3)
+    with torch.no_grad():
+        expected = network(states)
+        found = network.to(memory_format=torch.channels_last)(states)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+# ---- initial weights -----------------------------------------------------------------------------
+
+
+def layers_of(network):
+    return [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+
+
+def fans(layer):
+    kernel = math.prod(layer.weight.shape[2:])
+    return layer.weight.shape[1] * kernel, layer.weight.shape[0] * kernel
+
+
+def check_glorot(network):
+    for layer in layers_of(network):
+        fan_in, fan_out = fans(layer)
+        bound = math.sqrt(6 / (fan_in + fan_out))
+        assert layer.weight.abs().max() <= bound
+        assert layer.weight.abs().max() > 0.98 * bound  # uniform: it comes near
+        assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+        assert not layer.bias.any()
+
+
+def check_torch7(network):
+    for layer in layers_of(network):
+        bound = 1 / math.sqrt(fans(layer)[0])
+        assert 0.98 * bound < layer.weight.abs().max() <= bound
+        assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+        assert layer.bias.abs().max() <= bound and layer.bias.any()
+
+
+def test_glorot_weights_are_uniform_within_their_bound_and_biases_zero():
+    check_glorot(QNetwork(4, initialisation="glorot"))
+    with pytest.raises(AssertionError):
+        check_glorot(QNetwork(4))
+    normal = QNetwork(4, initialisation="glorot")
+    for layer in layers_of(normal):
+        nn.init.xavier_normal_(layer.weight)
+    with pytest.raises(AssertionError):
+        check_glorot(normal)
+
+
+def test_pytorchs_weights_are_torch7s():
+    """Uniform within one over the root of the fan-in, biases too: Nature's initial weights."""
+    check_torch7(QNetwork(4))
+    with pytest.raises(AssertionError):
+        check_torch7(QNetwork(4, initialisation="glorot"))

@@ -17,8 +17,11 @@ TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
 
 # The first suitable Python on the PATH. (A pyenv shim may exist and still not run, so each is tried.)
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
-	$$p -c '$(FITS)' >/dev/null 2>&1 && { echo $$p; break; }; done)
+# Looked for once, and only when .venv is to be made.
+ifeq ($(origin PYTHON), undefined)
+PYTHON = $(eval PYTHON := $$(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$$$p -c '$(FITS)' >/dev/null 2>&1 && { echo $$$$p; break; }; done))$(PYTHON)
+endif
 
 # On Linux without a screen JupyterLab prints its address instead of opening a browser.
 HEADLESS := $(shell test "$$(uname)" = Linux && test -z "$$DISPLAY$$WAYLAND_DISPLAY" && echo --no-browser)

@@ -101,7 +101,9 @@ def _add_play(command) -> None:
     command.add_argument(
         "--epsilon", type=_probability, default=0.05, help="of a random action, default 0.05"
     )
-    command.add_argument("--seed", type=_not_negative, default=0, help="of games and draws, default 0")
+    command.add_argument(
+        "--seed", type=_not_negative, default=0, help="of games and draws, default 0"
+    )
 
 
 def _add_evaluate(commands) -> None:

@@ -65,6 +65,12 @@ class Lanes(Protocol):
     def close(self) -> None: ...
 
 
+def gymnasium_id(game: str) -> str:
+    """Gymnasium's name of an Atari game: breakout is ALE/Breakout-v5."""
+    # `title` also raises the letter after a digit: tic_tac_toe_3d is TicTacToe3D.
+    return f"ALE/{game.replace('_', ' ').title().replace(' ', '')}-v5"
+
+
 def atari_action_names(game: str, full_action_space: bool = False) -> list[str]:
     """Names of a game's actions, in the order of their numbers.
 
@@ -74,7 +80,8 @@ def atari_action_names(game: str, full_action_space: bool = False) -> list[str]:
     Raises:
         RecipeError: if ALE has no such game.
     """
-    if game not in roms.get_all_rom_ids():
+    # ALE lists ROMs for several players that it cannot load: it would end the process.
+    if game not in roms.get_all_rom_ids() or gymnasium_id(game) not in gymnasium.registry:
         raise RecipeError(
             f"there is no game {game!r}; ALE's names are lower case with underscores, "
             "for example breakout, pong, space_invaders"
@@ -357,11 +364,8 @@ def make_gym_env(recipe: Recipe) -> gymnasium.Env:
     if recipe.game in SMALL_GAMES:
         return SMALL_GAMES[recipe.game]()
     atari_action_names(recipe.game)  # refuses unknown names in one sentence
-    name = "".join(part.title() for part in recipe.game.split("_"))  # tic_tac_toe_3d: TicTacToe3D
-    if f"ALE/{name}-v5" not in gymnasium.registry:
-        raise RecipeError(f"gymnasium has no environment for the game {recipe.game!r}")
     return gymnasium.make(
-        f"ALE/{name}-v5",
+        gymnasium_id(recipe.game),
         frameskip=1,
         repeat_action_probability=recipe.sticky_probability,
         full_action_space=recipe.full_action_space,

@@ -160,6 +160,8 @@ def evaluate_network(
     device: str | torch.device = "cpu",
     play: Callable = evaluate,
     choose: Callable = epsilon_greedy,
+    make_stack: Callable = FrameStack,
+    open_lanes: Callable[..., Lanes] = make_lanes,
 ) -> Evaluation:
     """Score a Q-function under the evaluation contract, all games at once.
 
@@ -171,11 +173,12 @@ def evaluate_network(
         seed: of games and draws; the games differ from those of training.
         max_frames: limit per game in emulator frames.
         device: where the states shall be.
-        play, choose: the pieces `evaluate` and `epsilon_greedy`.
+        play, choose, make_stack: the pieces `evaluate`, `epsilon_greedy` and `FrameStack`.
+        open_lanes: called as `make_lanes(recipe, games, max_frames=…)`.
     """
-    lanes = make_lanes(recipe, games, max_frames=max_frames)
+    lanes = open_lanes(recipe, games, max_frames=max_frames)
     try:
-        stack = FrameStack(games, recipe.stack_frames, recipe.frame_shape, device)
+        stack = make_stack(games, recipe.stack_frames, recipe.frame_shape, device)
         rng = np.random.default_rng([seed, 0xE7A1])
         policy = greedy_policy(q_values, epsilon, rng, choose)
         return play(lanes, stack, policy, recipe.terminal_on_life_loss, seed + 10_000)

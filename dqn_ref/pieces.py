@@ -8,6 +8,7 @@ says for each piece in which chapter it is written, how it is called, by whom, a
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -40,7 +41,8 @@ class Contract:
     def signature(self) -> str:
         """Exact signature, as the stub shows it."""
         target = self.reference.__init__ if inspect.isclass(self.reference) else self.reference
-        return f"{self.name}{inspect.signature(target)}".replace("(self, ", "(")
+        text = f"{self.name}{inspect.signature(target)}".replace("(self, ", "(")
+        return re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)  # annotations come quoted
 
 
 def _contract(chapter: str, reference: Callable, shapes: str, called_by: str, may_vary: str):

@@ -332,6 +332,8 @@ class LaneMemories:
         if len(self.memories) == 1:
             return self.memories[0].sample(batch_size, rng)
         lengths = np.array([len(memory) for memory in self.memories])
+        if not lengths.any():
+            raise ValueError("the memory is empty: add transitions before you sample")
         counts = rng.multinomial(batch_size, lengths / lengths.sum())
         drawn = [
             memory.sample(int(count), rng)

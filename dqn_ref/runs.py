@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import gymnasium
@@ -201,7 +202,8 @@ def train(
         seconds_before,
         show_bar,
     )
-    keeper = _Keeper(run_dir, reporter, pieces)
+    open_lanes = partial(make_lanes, make_env=make_env, preprocess=pieces.preprocess)
+    keeper = _Keeper(run_dir, reporter, pieces, open_lanes)
     try:
         with Stopper() as stopper:
 
@@ -222,8 +224,9 @@ def train(
 class _Keeper:
     """Writes checkpoints, and keeps the best network where the recipe evaluates."""
 
-    def __init__(self, run_dir: Path, reporter: Reporter, pieces: Pieces):
+    def __init__(self, run_dir: Path, reporter: Reporter, pieces: Pieces, open_lanes: Callable):
         self.run_dir, self.reporter, self.pieces = run_dir, reporter, pieces
+        self.open_lanes = open_lanes
         self._saved_at: int | None = None
         self._evaluated_at: int | None = None
 
@@ -256,9 +259,17 @@ class _Keeper:
         steps = seed = 0
         while steps < recipe.eval_steps:
             result = evaluate_network(
-                recipe, parts.learner.q_values, 8, recipe.eval_epsilon, seed,
-                device=recipe.device, play=self.pieces.evaluate, choose=self.pieces.epsilon_greedy,
-            )  # fmt: skip
+                recipe,
+                parts.learner.q_values,
+                games=8,
+                epsilon=recipe.eval_epsilon,
+                seed=seed,
+                device=recipe.device,
+                play=self.pieces.evaluate,
+                choose=self.pieces.epsilon_greedy,
+                make_stack=self.pieces.FrameStack,
+                open_lanes=self.open_lanes,
+            )
             scores += result.scores
             steps += sum(result.steps)
             seed += 8

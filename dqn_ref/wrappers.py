@@ -45,7 +45,7 @@ class LifeLoss(gymnasium.Wrapper):
     def step(self, action):
         observation, reward, terminated, truncated, info = self.env.step(action)
         lives = info.get("lives", 0)
-        lost = lives < self._lives and not terminated
+        lost = lives < self._lives and not (terminated or truncated)
         self._lives = lives
         return observation, reward, terminated, truncated, {**info, "life_lost": lost}
 
@@ -63,19 +63,21 @@ class RepeatMax(gymnasium.Wrapper):
         self.repeat = repeat
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
-        self._current, info = self.env.reset(seed=seed, options=options)
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._current = np.array(observation)
         return self._current, info
 
     def step(self, action):
         points, life_lost = 0.0, False
         for _ in range(self.repeat):
             previous = self._current
-            self._current, reward, terminated, truncated, info = self.env.step(action)
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            self._current = np.array(observation)  # some environments write into one buffer
             points += float(reward)
             life_lost |= info.get("life_lost", False)
             if terminated or truncated:
                 break
         if "life_lost" in info:
-            info = {**info, "life_lost": life_lost and not terminated}
+            info = {**info, "life_lost": life_lost and not (terminated or truncated)}
         shown: np.ndarray = max_over_frames(previous, self._current)
         return shown, points, terminated, truncated, info

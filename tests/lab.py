@@ -30,12 +30,18 @@ CHROMIUM_FLAGS = [
 ]
 
 
-def make_command(*arguments: str) -> list[str]:
-    """The words of the last command that `make <arguments>` would run."""
-    dry = subprocess.run(
-        ["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+def run_make(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run make as from a shell of its own, also where the tests themselves were started by make."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", *words]
+    return subprocess.run(
+        command, cwd=folder, env={**own, **environment}, capture_output=True, text=True
     )
-    return shlex.split(dry.stdout.strip().splitlines()[-1])
+
+
+def make_command(*words: str) -> list[str]:
+    """The words of the last command that `make <words>` would run."""
+    return shlex.split(run_make(ROOT, "--dry-run", *words).stdout.strip().splitlines()[-1])
 
 
 def free_port() -> int:

@@ -292,9 +292,10 @@ def test_files_that_cannot_be_used_are_one_sentence(tmp_path, capsys):
     check_one_sentence(capsys, "evaluate", "--run-dir", run, "--weights", tmp_path / "x.pt")
     resume = ("train", "--resume", "--quiet", "--run-dir", run, "--total-steps", 300)
     more = ("evaluate", "--run-dir", run)
+    watch = ("watch", "--run-dir", run, "--video", tmp_path / "x.mp4")
     cases = [
         (runs.CHECKPOINT_FILE, b"\x08" * 50, [resume]),
-        (runs.WEIGHTS_FILE, b"", [more, ("watch", "--run-dir", run, "--video", tmp_path / "x.mp4")]),
+        (runs.WEIGHTS_FILE, b"", [more, watch]),
         (runs.RECIPE_FILE, b'{"lanes": ', [resume, more]),
         (runs.RECIPE_FILE, b'{"lanes": -1}', [resume, more]),
         ("log.csv", b"agent_steps\nx\n", [resume, ("plot", "--run-dir", run)]),

@@ -5,26 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 from pathlib import Path
 
 import lab
 import pytest
+from lab import run_make
 
 from dqn_ref.course import notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def make(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
-    variables = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
-    return subprocess.run(
-        ["make", *words],
-        cwd=folder,
-        env={**variables, **environment},
-        capture_output=True,
-        text=True,
-    )
 
 
 @pytest.fixture
@@ -49,7 +38,7 @@ def fake_python(folder: Path, version: tuple[int, int], name: str = "python3") -
 @pytest.mark.parametrize("version", [(3, 10), (3, 14), (2, 7)])
 def test_an_unsupported_python_is_refused_in_one_sentence(checkout, version):
     python = fake_python(checkout, version, "old-python")
-    made = make(checkout, "lab", f"PYTHON={python}")
+    made = run_make(checkout, "lab", f"PYTHON={python}")
     assert made.returncode != 0
     sentence, *rest = made.stderr.splitlines()
     assert sentence.startswith("This course needs Python 3.11, 3.12 or 3.13, but")
@@ -61,12 +50,12 @@ def test_an_unsupported_python_is_refused_in_one_sentence(checkout, version):
 @pytest.mark.parametrize("version", [(3, 11), (3, 12), (3, 13)])
 def test_a_supported_python_is_taken(checkout, version):
     python = fake_python(checkout, version, "new-python")
-    made = make(checkout, "lab", "--dry-run", f"PYTHON={python}")
+    made = run_make(checkout, "lab", "--dry-run", f"PYTHON={python}")
     assert made.returncode == 0 and f"{python} -m venv .venv" in made.stdout
 
 
 def test_no_python_at_all(checkout):
-    made = make(checkout, "lab", "PYTHON=")
+    made = run_make(checkout, "lab", "PYTHON=")
     assert made.returncode != 0
     assert "but none of them is on the PATH: install one" in made.stderr
 
@@ -80,12 +69,12 @@ def test_lab_arguments_are_passed_on():
 
 @pytest.mark.parametrize(("display", "expected"), [("", True), (":0", False)])
 def test_a_machine_without_a_screen_gets_the_address(checkout, display, expected):
-    made = make(checkout, "--dry-run", "lab", DISPLAY=display, WAYLAND_DISPLAY="")
+    made = run_make(checkout, "--dry-run", "lab", DISPLAY=display, WAYLAND_DISPLAY="")
     assert ("--no-browser" in made.stdout) == expected
 
 
 def test_a_fresh_checkout_installs_before_it_tests(checkout):
-    lines = make(checkout, "--dry-run", "test").stdout.splitlines()
+    lines = run_make(checkout, "--dry-run", "test").stdout.splitlines()
     venv, install, run = (
         next(index for index, line in enumerate(lines) if part in line)
         for part in ("-m venv .venv", "pip install", "-m pytest -n 2 --dist loadscope")
@@ -98,11 +87,11 @@ def test_installing_is_done_once_and_again_when_versions_change(checkout):
     stamp = checkout / ".venv" / ".installed"
     stamp.parent.mkdir()
     stamp.touch()
-    assert "pip install" not in make(checkout, "--dry-run", "lab").stdout
+    assert "pip install" not in run_make(checkout, "--dry-run", "lab").stdout
     for name in ("pyproject.toml", "constraints.txt"):
         os.utime(stamp, (1, 1))
         os.utime(checkout / name, (2, 2))
-        assert "pip install" in make(checkout, "--dry-run", "lab").stdout
+        assert "pip install" in run_make(checkout, "--dry-run", "lab").stdout
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from dqn_ref.exploration import epsilon_greedy
 from dqn_ref.learner import Learner, make_optimizer, training_step, update_target
 from dqn_ref.pieces import Pieces
 from dqn_ref.recipes import RECIPE_NOTES, RECIPES, Recipe, RecipeError, get_recipe
-from dqn_ref.reporting import read_rows
 from dqn_ref.replay import Batch
+from dqn_ref.reporting import read_rows
 from dqn_ref.training import training_loop
 
 # A run that is over in a moment: a small game, small frames, the smaller network.
@@ -81,8 +81,8 @@ class Flicker(gymnasium.Env):
         # Something in each colour channel that depends on where and when.
         y, x = np.mgrid[0:210, 0:160]
         shown = self.frame % 2
-        planes = [(x * 3 + self.frame * 7) % 256 * shown, (y * 5) % 256, (x * y) % 256 * (1 - shown)]
-        return np.stack(planes, axis=2).astype(np.uint8)
+        red, green, blue = (x * 3 + self.frame * 7) % 256, (y * 5) % 256, (x * y) % 256
+        return np.stack([red * shown, green, blue * (1 - shown)], axis=2).astype(np.uint8)
 
 
 def played(recipe, steps=30):
@@ -425,7 +425,7 @@ ALSO = [
     ("sticky_probability", dict(ATARI, door="gym"), 0.9, atari_pictures),
     ("full_action_space", dict(ATARI, door="gym"), True, number_of_values),
     ("fire_at_start", ATARI, False, atari_pictures),
-    ("start_noops_max", dict(ATARI, start_noops_max=30, lanes=8, door="gym"), 0, start_frames),
+    ("start_noops_max", dict(ATARI, start_noops_max=30, lanes=3, door="gym"), 0, start_frames),
     ("frame_height", ATARI, 24, shape_of_frames),
     ("frame_width", ATARI, 24, shape_of_frames),
     ("resize", SCRIPTED, "nearest", pictures),
@@ -443,7 +443,7 @@ ALSO = [
     ("learning_rate", dict(SMALL, optimizer="rmsprop"), 1e-3, online_weights),
     ("learning_rate", NATURE_OPTIMIZER, 1e-2, online_weights),
     ("huber_delta", SMALL, 0.1, online_weights),
-    ("threads", SMALL, 2, threads_of_an_evaluation),
+    ("threads", SMALL, 0, threads_of_an_evaluation),
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from dqn_ref.recipes import get_recipe
 from dqn_ref.replay import Batch, FrameRing, LaneMemories, ReplayMemory
 from dqn_ref.training import LoopParts, clip_reward, training_loop
 
-# --- random play -------------------------------------------------------------------------------------
+# --- random play --------------------------------------------------------------------------------
 
 
 class Event(NamedTuple):
@@ -262,7 +262,7 @@ def test_18_to_24_the_naive_memory_rejects(broken):
         assert_equals_naive(broken, range(15), steps=80)
 
 
-# --- three memories, one behaviour ---------------------------------------------------------------------
+# --- three memories, one behaviour --------------------------------------------------------------
 
 
 def ring(capacity, lanes, shape=(2, 3), make=FrameRing):
@@ -478,7 +478,7 @@ def test_28_a_truncated_game_keeps_its_value_and_a_terminated_one_does_not(make)
         assert_bootstraps(lambda *size: ring(*size, make=DrawsResetRows))
 
 
-# --- uniform draws ---------------------------------------------------------------------------------------
+# --- uniform draws ------------------------------------------------------------------------------
 
 
 def p_value(counts: np.ndarray) -> float:
@@ -593,7 +593,7 @@ def test_25_the_newest_transition_can_be_drawn_at_once(make):
         assert_the_newest_transition_is_drawable(lambda *size: ring(*size, make=NeverTheNewest))
 
 
-# --- size, errors, state -------------------------------------------------------------------------------------
+# --- size, errors, state ------------------------------------------------------------------------
 
 
 def stored_bytes(memory) -> int:
@@ -743,7 +743,7 @@ def test_29_a_state_holds_written_rows_only_and_numbers_that_json_keeps():
     assert json.loads(json.dumps(numbers)) == numbers
 
 
-# --- the loop: acted on and sampled ------------------------------------------------------------------------------
+# --- the loop: acted on and sampled -------------------------------------------------------------
 
 
 class ScriptLanes:

@@ -54,7 +54,7 @@ def write_rows(path, rows, tail=""):
 
 
 def check_later_rows_are_dropped(make, path):
-    write_rows(path, [(100, 1), (200, 2), (300, 3)], tail="40")  # a kill tore the last row
+    write_rows(path, [(100, 1), (200, 2), (201, 3), (300, 4)], tail="40")  # a kill tore the last row
     log = make(path, COLUMNS, 200)
     log.write(agent_steps=250, value=9)
     log.close()

@@ -15,7 +15,7 @@ from dqn_ref.wrappers import LifeLoss, RandomStart, RepeatMax
 
 
 class Script(gymnasium.Env):
-    """A game of numbered frames: a sprite on odd frames only, rewards and ends by number."""
+    """A game of numbered frames: sprites that flicker, rewards and ends by number."""
 
     action_space = gymnasium.spaces.Discrete(4)
     observation_space = gymnasium.spaces.Box(0, 255, (2, 2, 3), np.uint8)
@@ -47,10 +47,11 @@ class Script(gymnasium.Env):
         number = len(self.log[-1])
         frame[0, 0] = number
         frame[1, 1] = 200 * (number % 2)
+        frame[0, 1] = 150 * (number % 4 == 1)
         return frame
 
 
-# --- RepeatMax ----------------------------------------------------------------------------------------
+# --- RepeatMax ----------------------------------------------------------------------------------
 
 
 def assert_repeats_and_shows_the_maximum(wrapper):
@@ -64,6 +65,8 @@ def assert_repeats_and_shows_the_maximum(wrapper):
     assert [shown[0, 0, 0] for shown, *_ in results] == [4, 8, 10]
     # The sprite stands on frames 3, 7 and 9 and not on 4, 8 and 10.
     assert [shown[1, 1, 0] for shown, *_ in results] == [200] * 3, "the sprite flickers"
+    # The other one stands on frames 1, 5 and 9: only the last is among the last two.
+    assert [shown[0, 1, 0] for shown, *_ in results] == [0, 0, 150]
     assert [over for _, _, over, _, _ in results] == [False, False, True]
     assert not any(cut for *_, cut, _ in results)
     assert all("life_lost" not in info for *_, info in results)
@@ -141,7 +144,7 @@ def test_06_a_lost_life_is_told_once_wherever_it_falls_in_a_skip():
         assert_lives_are_kept_over_a_skip(RepeatMaxVariant)
 
 
-# --- LifeLoss --------------------------------------------------------------------------------------------
+# --- LifeLoss -----------------------------------------------------------------------------------
 
 
 def assert_tells_lost_lives(wrapper):
@@ -223,7 +226,7 @@ def test_a_game_without_lives_never_loses_one():
     assert not any(wrapped.step(0)[4]["life_lost"] for _ in range(4))
 
 
-# --- RandomStart -------------------------------------------------------------------------------------------
+# --- RandomStart --------------------------------------------------------------------------------
 
 
 def assert_0_to_30_no_ops(wrapper):
@@ -257,6 +260,7 @@ class OneToThirty(RandomStart):
     def reset(self, **options):
         observation, info = super().reset(**options)
         while not self.env.log[-1]:
+            self.env.log.pop()
             observation, info = super().reset()
         return observation, info
 
@@ -303,14 +307,12 @@ def test_no_ops_that_end_a_game_begin_another():
         assert info["lives"] == 3
 
 
-# --- together, beside ALE ----------------------------------------------------------------------------------
+# --- together, beside ALE -----------------------------------------------------------------------
 
 
 def assert_wrappers_agree_with_ale(wrap, steps: int = 400):
     """Frames, rewards and flags of a Breakout agent's steps; a game's last frame is excepted."""
-    recipe = get_recipe(
-        "laptop", start_noops_max=0, fire_at_start=False, fire_after_life=False
-    )
+    recipe = get_recipe("laptop", start_noops_max=0, fire_at_start=False, fire_after_life=False)
     lanes = make_lanes(recipe, 1)
     env = wrap(make_gym_env(recipe))
     rng = np.random.default_rng(2)

@@ -60,9 +60,7 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         ) from None
 
 
-def save_weights(
-    path: Path, network: nn.Module, about: dict[str, Any], half: bool = False
-) -> None:
+def save_weights(path: Path, network: nn.Module, about: dict[str, Any], half: bool = False) -> None:
     """Write a network's weights; `half` stores them in 16 bits."""
     weights = network.state_dict()
     if half:

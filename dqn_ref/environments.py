@@ -115,9 +115,7 @@ class AleLanes:
         RecipeError: for a setting that only `GymLanes` can honour.
     """
 
-    def __init__(
-        self, recipe: Recipe, lanes: int, threads: int = 0, max_frames: int | None = None
-    ):
+    def __init__(self, recipe: Recipe, lanes: int, threads: int = 0, max_frames: int | None = None):
         refused = {
             "resize": recipe.resize == "area",
             "max_over": recipe.max_over in ("luminance", "none"),

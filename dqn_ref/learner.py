@@ -50,9 +50,7 @@ def td_targets(
     return rewards + discounts * next_values.masked_fill(terminated, 0.0)
 
 
-def huber_loss(
-    predicted: torch.Tensor, target: torch.Tensor, delta: float = 1.0
-) -> torch.Tensor:
+def huber_loss(predicted: torch.Tensor, target: torch.Tensor, delta: float = 1.0) -> torch.Tensor:
     """Half the squared error near zero, linear beyond `delta`: clips the gradient of an error.
 
     Args:
@@ -111,8 +109,8 @@ class NatureRMSProp(torch.optim.Optimizer):
         eps: float = 0.01,
     ):
         super().__init__(
-            params, {"lr": lr, "rho1": gradient_momentum, "rho2": squared_gradient_momentum,
-                     "eps": eps},
+            params,
+            {"lr": lr, "rho1": gradient_momentum, "rho2": squared_gradient_momentum, "eps": eps},
         )
 
     @torch.no_grad()

@@ -81,9 +81,7 @@ class FrameRing:
         rows = self.time_rows * lanes
         # Not initialised: pages are claimed as frames come in, and masks keep what was
         # never written from being read.
-        self._storage = torch.empty(
-            (rows + 1, *frame_shape), dtype=torch.uint8, device=self.device
-        )
+        self._storage = torch.empty((rows + 1, *frame_shape), dtype=torch.uint8, device=self.device)
         self._storage[-1] = 0  # what a stack shows before its start
         self.frames = self._storage[:-1]
         self._actions = torch.zeros(rows, dtype=torch.uint8, device=self.device)
@@ -340,4 +338,5 @@ class LaneMemories:
             for memory, count in zip(self.memories, counts, strict=True)
             if count
         ]
-        return Batch(*(torch.cat([torch.as_tensor(f) for f in fields]) for fields in zip(*drawn)))
+        columns = zip(*drawn, strict=True)
+        return Batch(*(torch.cat([torch.as_tensor(f) for f in fields]) for fields in columns))

@@ -115,8 +115,12 @@ class Reporter:
         self._started = self._row_time = time.perf_counter()
         self._row_step = from_step
         self._bar = tqdm(
-            total=total_steps, initial=from_step, unit=" steps", disable=not show_bar,
-            dynamic_ncols=True, mininterval=0.5,
+            total=total_steps,
+            initial=from_step,
+            unit=" steps",
+            disable=not show_bar,
+            dynamic_ncols=True,
+            mininterval=0.5,
         )
 
     @property
@@ -247,7 +251,10 @@ def plot_run(run_dir: Path, path: Path) -> Path:
     score_axes.plot(
         [int(game["agent_steps"]) / 1000 for game in games],
         [float(game["score"]) for game in games],
-        ".", color="#999999", markersize=2, label="one game",
+        ".",
+        color="#999999",
+        markersize=2,
+        label="one game",
     )
     score_axes.plot(steps, log["score_mean"], color="#0072b2", label="mean of the last 100")
     score_axes.set_ylabel("score (points)")

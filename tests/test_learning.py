@@ -17,7 +17,7 @@ import torch
 from dqn_ref.evaluation import evaluate_network, play_random_game
 from dqn_ref.games import Chain, ShootingGallery
 from dqn_ref.learner import Learner, td_targets, training_step
-from dqn_ref.pieces import Pieces
+from dqn_ref.pieces import REFERENCE, Pieces
 from dqn_ref.recipes import Recipe, get_recipe
 from dqn_ref.runs import build, resolve
 from dqn_ref.training import clip_reward
@@ -35,7 +35,7 @@ class Outcome:
     true_value: float  # the same by dynamic programming
 
 
-def train_for(recipe: Recipe, updates: int, pieces: Pieces = Pieces()) -> Learner:
+def train_for(recipe: Recipe, updates: int, pieces: Pieces = REFERENCE) -> Learner:
     """Train without writing anything, until `updates` have been made."""
     parts = build(resolve(recipe), pieces)
     total = recipe.learning_starts + recipe.train_every_steps * updates + 8 * recipe.lanes
@@ -59,7 +59,7 @@ def start_states(recipe: Recipe, game: type) -> torch.Tensor:
     return stacks.to(torch.uint8)
 
 
-def gallery_outcome(seed: int = 0, pieces: Pieces = Pieces(), **changes) -> Outcome:
+def gallery_outcome(seed: int = 0, pieces: Pieces = REFERENCE, **changes) -> Outcome:
     recipe = dataclasses.replace(GALLERY, seed=seed, **changes)
     learner = train_for(recipe, UPDATES, pieces)
     result = evaluate_network(recipe, learner.q_values, games=96, epsilon=0.0, seed=seed)
@@ -159,7 +159,7 @@ CHAIN = dataclasses.replace(
 )
 
 
-def chain_values(pieces: Pieces = Pieces()) -> np.ndarray:
+def chain_values(pieces: Pieces = REFERENCE) -> np.ndarray:
     learner = train_for(CHAIN, 1_000, pieces)
     # In the chain a place is all there is to know, but stacks differ: look at starts.
     return learner.q_values(start_states(CHAIN, Chain)).numpy()

@@ -4,13 +4,10 @@ Numbers in docstrings are those of the project's list of pitfalls. Each rule is 
 broken variant must fail.
 """
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 
-from dqn_ref import evaluation
 from dqn_ref.environments import Rows, make_lanes
 from dqn_ref.evaluation import (
     EVALUATION_EPSILON,
@@ -118,9 +115,8 @@ def last_games(lanes, stack, policy, breaks_at_life, seed):
     lanes.reset(seed)
     tracker, games = GameTracker(lanes.lanes), {}
     while len(games) < lanes.lanes:
-        lanes.send(noop(rows.frames))
-        rows = lanes.recv()
-        for game in tracker.update(rows):
+        lanes.send(np.zeros(lanes.lanes, np.int64))
+        for game in tracker.update(lanes.recv()):
             games[game.lane] = game
     played = [games[lane] for lane in sorted(games)]
     return Evaluation([game.score for game in played], [game.steps for game in played], 0)
@@ -245,20 +241,22 @@ def test_an_all_noop_policy_ends_at_the_frame_limit():
         check_all_noops_come_to_an_end(max_frames=None)  # the recipe's 108,000 for training
 
 
-def test_the_limit_is_natures_five_minutes(monkeypatch):
+def test_the_limit_is_natures_five_minutes():
     """15: 18,000 frames at 60 a second, whatever the recipe trains with."""
     assert EVALUATION_FRAMES == 18_000 == 5 * 60 * 60
     seen = {}
 
-    def spy(recipe, lanes, max_frames):
+    def open_lanes(recipe, lanes, max_frames):
         seen.update(max_frames=max_frames, lanes=lanes)
         return ScriptedLanes([2] * lanes, [1.0] * lanes)
 
-    monkeypatch.setattr(evaluation, "make_lanes", spy)
-    recipe = get_recipe("laptop", frame_height=6 + 2, frame_width=8, max_frames_per_game=77)
-    stacks = dataclasses.replace(recipe, frame_height=8)
-    monkeypatch.setattr(evaluation, "FrameStack", lambda n, k, shape, d: FrameStack(n, k, SHAPE))
-    result = evaluate_network(stacks, lambda s: torch.zeros(len(s), 2), games=3)
+    result = evaluate_network(
+        get_recipe("laptop", max_frames_per_game=77),
+        lambda states: torch.zeros(len(states), 2),
+        games=3,
+        make_stack=lambda lanes, frames, shape, device: FrameStack(lanes, frames, SHAPE),
+        open_lanes=open_lanes,
+    )
     assert seen == {"max_frames": 18_000, "lanes": 3} and len(result.scores) == 3
 
 

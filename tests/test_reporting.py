@@ -54,7 +54,8 @@ def write_rows(path, rows, tail=""):
 
 
 def check_later_rows_are_dropped(make, path):
-    write_rows(path, [(100, 1), (200, 2), (201, 3), (300, 4)], tail="40")  # a kill tore the last row
+    # A kill tore the last row.
+    write_rows(path, [(100, 1), (200, 2), (201, 3), (300, 4)], tail="40")
     log = make(path, COLUMNS, 200)
     log.write(agent_steps=250, value=9)
     log.close()

@@ -174,9 +174,9 @@ def _train(arguments) -> None:
 
 
 def _evaluate(arguments) -> None:
-    from dqn_ref import runs
+    from dqn_ref import agents
 
-    result = runs.evaluate_run(
+    result = agents.evaluate_run(
         arguments.run_dir,
         arguments.games,
         arguments.epsilon,
@@ -190,9 +190,9 @@ def _evaluate(arguments) -> None:
 
 
 def _watch(arguments) -> None:
-    from dqn_ref import runs
+    from dqn_ref import agents
 
-    score = runs.film_run(
+    score = agents.film_run(
         arguments.run_dir,
         arguments.video,
         arguments.epsilon,

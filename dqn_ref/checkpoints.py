@@ -7,6 +7,7 @@ any moment leaves the old file or the new one.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
+
+from dqn_ref.training import Counters, LoopParts
 
 
 class CheckpointError(ValueError):
@@ -140,3 +143,64 @@ def without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str
     """The tensors whose names begin with `prefix.`, without it."""
     start = prefix + "."
     return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+
+
+def save_checkpoint(path: Path, parts: LoopParts, wall_seconds: float) -> None:
+    """Write networks, optimiser, counters and generators, and the memory if asked to."""
+    learner = parts.learner
+    tensors = {
+        **with_prefix("online", learner.online.state_dict()),
+        **with_prefix("target", learner.target.state_dict()),
+        **with_prefix("optimizer", optimizer_tensors(learner.optimizer)),
+        "torch_rng": torch.get_rng_state(),
+    }
+    about = {
+        "counters": dataclasses.asdict(parts.counters),
+        "wall_seconds": wall_seconds,
+        "exploration_rng": generator_state(parts.exploration_rng),
+        "sampling_rng": generator_state(parts.sampling_rng),
+        "memory": None,
+        "optimizer": parts.recipe.optimizer,
+    }
+    if parts.recipe.checkpoint_memory and hasattr(parts.memory, "state"):
+        memory_tensors, about["memory"] = parts.memory.state()
+        tensors |= with_prefix("memory", memory_tensors)
+    save_tensors(path, tensors, about)
+
+
+def load_checkpoint(path: Path, parts: LoopParts) -> float:
+    """Bring an agent to where a checkpoint left it; games start anew.
+
+    Without the memory in the checkpoint, learning pauses until `learning_starts` steps have
+    filled a new one.
+
+    Returns:
+        Seconds of training before.
+    Raises:
+        CheckpointError: if the file is damaged or belongs to another recipe.
+    """
+    tensors, about = load_tensors(path)
+    learner = parts.learner
+    for name, network in (("online", learner.online), ("target", learner.target)):
+        load_state(network, without_prefix(name, tensors), str(path))
+    optimizer = about.get("optimizer", parts.recipe.optimizer)
+    if optimizer != parts.recipe.optimizer:
+        raise CheckpointError(f"{path} holds the state of {optimizer}; resume with that optimizer")
+    load_optimizer(learner.optimizer, without_prefix("optimizer", tensors))
+    torch.set_rng_state(tensors["torch_rng"])
+    parts.exploration_rng.bit_generator.state = about["exploration_rng"]
+    parts.sampling_rng.bit_generator.state = about["sampling_rng"]
+    counters = Counters(**about["counters"])
+    if about["memory"] is not None and hasattr(parts.memory, "load_state"):
+        try:
+            memory_tensors = without_prefix("memory", tensors)
+            parts.memory.load_state(memory_tensors, about["memory"])
+        except ValueError as error:
+            raise CheckpointError(f"{path} holds {error}") from None
+    else:
+        counters.memory_steps = counters.steps_owed = 0
+    parts.counters = counters
+    learner.updates = counters.updates
+    # Games after a resume differ from those before it.
+    parts.start_seed = (parts.start_seed + 7919 * counters.steps) % 2**30
+    return about["wall_seconds"]

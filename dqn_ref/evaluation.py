@@ -9,7 +9,7 @@ Source: Mnih et al. 2015, Methods, "Evaluation procedure".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,6 +98,20 @@ class Evaluation:
         )
 
 
+def play(
+    lanes: Lanes, stack: FrameStack, policy: Policy, breaks_at_life: bool, seed: int
+) -> Iterator[Rows]:
+    """Play on and on; yields what each decision brought. Arguments as for `evaluate`."""
+    rows = lanes.reset(seed)
+    starts = rows.reset_row
+    while True:
+        states = stack.push(torch.from_numpy(rows.frames).to(stack.current.device), starts)
+        lanes.send(policy(states))
+        rows = lanes.recv()
+        starts = rows.reset_row | (rows.life_lost & breaks_at_life)
+        yield rows
+
+
 def evaluate(lanes: Lanes, stack: FrameStack, policy: Policy, breaks_at_life: bool, seed: int):
     """Play one full game in each lane.
 
@@ -115,16 +129,12 @@ def evaluate(lanes: Lanes, stack: FrameStack, policy: Policy, breaks_at_life: bo
         Evaluation, scores in the order of lanes.
     Source: Mnih et al. 2015, Methods, "Evaluation procedure".
     """
-    rows = lanes.reset(seed)
     tracker, games = GameTracker(lanes.lanes), {}
-    states = stack.push(torch.from_numpy(rows.frames).to(stack.current.device), rows.reset_row)
-    while len(games) < lanes.lanes:
-        lanes.send(policy(states))
-        rows = lanes.recv()
+    for rows in play(lanes, stack, policy, breaks_at_life, seed):
         for game in tracker.update(rows):
             games.setdefault(game.lane, game)
-        starts = rows.reset_row | (rows.life_lost & breaks_at_life)
-        states = stack.push(torch.from_numpy(rows.frames).to(stack.current.device), starts)
+        if len(games) == lanes.lanes:
+            break
     played = [games[lane] for lane in range(lanes.lanes)]
     return Evaluation(
         [game.score for game in played],

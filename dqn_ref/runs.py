@@ -21,16 +21,10 @@ import numpy as np
 import torch
 
 from dqn_ref import checkpoints
-from dqn_ref.checkpoints import CheckpointError
 from dqn_ref.environments import make_lanes
 from dqn_ref.evaluation import (
-    EVALUATION_FRAMES,
-    Evaluation,
-    evaluate,
     evaluate_network,
-    greedy_policy,
 )
-from dqn_ref.frames import FrameStack
 from dqn_ref.hardware import choose_device, choose_precision, refuse_if_too_large
 from dqn_ref.learner import Learner
 from dqn_ref.network import QNetwork
@@ -38,8 +32,7 @@ from dqn_ref.pieces import REFERENCE, Pieces
 from dqn_ref.recipes import Recipe, RecipeError
 from dqn_ref.replay import FrameRing, LaneMemories
 from dqn_ref.reporting import Reporter, RunError
-from dqn_ref.training import Counters, LoopParts
-from dqn_ref.video import write_video
+from dqn_ref.training import LoopParts
 
 RECIPE_FILE = "recipe.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -188,7 +181,7 @@ def train(
     parts = build(recipe, pieces, make_env)
     seconds_before = 0.0
     if resume and (run_dir / CHECKPOINT_FILE).exists():
-        seconds_before = load_checkpoint(run_dir / CHECKPOINT_FILE, parts)
+        seconds_before = checkpoints.load_checkpoint(run_dir / CHECKPOINT_FILE, parts)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         recipe.save(run_dir / RECIPE_FILE)
@@ -243,7 +236,8 @@ class _Keeper:
     def save(self, parts: LoopParts) -> None:
         self.reporter.refuse_nan()
         self._saved_at = parts.counters.steps
-        save_checkpoint(self.run_dir / CHECKPOINT_FILE, parts, self.reporter.wall_seconds)
+        wall_seconds = self.reporter.wall_seconds
+        checkpoints.save_checkpoint(self.run_dir / CHECKPOINT_FILE, parts, wall_seconds)
         checkpoints.save_weights(
             self.run_dir / WEIGHTS_FILE,
             parts.learner.online,
@@ -286,67 +280,6 @@ def _json_number(value: float) -> float | None:
     return None if np.isnan(value) else round(value, 3)
 
 
-def save_checkpoint(path: Path, parts: LoopParts, wall_seconds: float) -> None:
-    """Write networks, optimiser, counters and generators, and the memory if asked to."""
-    learner = parts.learner
-    tensors = {
-        **checkpoints.with_prefix("online", learner.online.state_dict()),
-        **checkpoints.with_prefix("target", learner.target.state_dict()),
-        **checkpoints.with_prefix("optimizer", checkpoints.optimizer_tensors(learner.optimizer)),
-        "torch_rng": torch.get_rng_state(),
-    }
-    about = {
-        "counters": dataclasses.asdict(parts.counters),
-        "wall_seconds": wall_seconds,
-        "exploration_rng": checkpoints.generator_state(parts.exploration_rng),
-        "sampling_rng": checkpoints.generator_state(parts.sampling_rng),
-        "memory": None,
-        "optimizer": parts.recipe.optimizer,
-    }
-    if parts.recipe.checkpoint_memory and hasattr(parts.memory, "state"):
-        memory_tensors, about["memory"] = parts.memory.state()
-        tensors |= checkpoints.with_prefix("memory", memory_tensors)
-    checkpoints.save_tensors(path, tensors, about)
-
-
-def load_checkpoint(path: Path, parts: LoopParts) -> float:
-    """Bring an agent to where a checkpoint left it; games start anew.
-
-    Without the memory in the checkpoint, learning pauses until `learning_starts` steps have
-    filled a new one.
-
-    Returns:
-        Seconds of training before.
-    Raises:
-        CheckpointError: if the file is damaged or belongs to another recipe.
-    """
-    tensors, about = checkpoints.load_tensors(path)
-    learner = parts.learner
-    for name, network in (("online", learner.online), ("target", learner.target)):
-        checkpoints.load_state(network, checkpoints.without_prefix(name, tensors), str(path))
-    optimizer = about.get("optimizer", parts.recipe.optimizer)
-    if optimizer != parts.recipe.optimizer:
-        raise CheckpointError(f"{path} holds the state of {optimizer}; resume with that optimizer")
-    checkpoints.load_optimizer(learner.optimizer, checkpoints.without_prefix("optimizer", tensors))
-    torch.set_rng_state(tensors["torch_rng"])
-    parts.exploration_rng.bit_generator.state = about["exploration_rng"]
-    parts.sampling_rng.bit_generator.state = about["sampling_rng"]
-    counters = Counters(**about["counters"])
-    if about["memory"] is not None and hasattr(parts.memory, "load_state"):
-        try:
-            memory_tensors = checkpoints.without_prefix("memory", tensors)
-            parts.memory.load_state(memory_tensors, about["memory"])
-        except ValueError as error:
-            raise CheckpointError(f"{path} holds {error}") from None
-    else:
-        counters.memory_steps = counters.steps_owed = 0
-    parts.counters = counters
-    learner.updates = counters.updates
-    # Games after a resume differ from those before it.
-    parts.start_seed = (parts.start_seed + 7919 * counters.steps) % 2**30
-    return about["wall_seconds"]
-
-
 def resume_recipe(run_dir: Path, **changes) -> Recipe:
     """The recipe of an existing run, for `train(..., resume=True)`.
 
@@ -354,87 +287,3 @@ def resume_recipe(run_dir: Path, **changes) -> Recipe:
         RecipeError: if there is no run.
     """
     return dataclasses.replace(Recipe.load(run_dir / RECIPE_FILE), **changes)
-
-
-def load_agent(
-    run_dir: Path, weights: Path | None = None, precision: str | None = None
-) -> tuple[Recipe, Learner]:
-    """A trained agent on the CPU.
-
-    Args:
-        run_dir: a run, for its recipe and last weights.
-        weights: other weights of the same network.
-        precision: "fp32", "bf16" or "auto" instead of the run's own; bf16 is very slow on a CPU
-            without instructions for it.
-    Raises:
-        RecipeError, CheckpointError: in one sentence.
-    """
-    recipe = dataclasses.replace(Recipe.load(run_dir / RECIPE_FILE), device="cpu", lanes=1)
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    lanes = make_lanes(recipe, 1)
-    num_actions = len(lanes.action_names)
-    lanes.close()
-    network = build_network(recipe, num_actions)
-    path = weights or run_dir / WEIGHTS_FILE
-    if weights is None and not path.exists():
-        raise CheckpointError(f"{run_dir} has no weights yet; wait for its first checkpoint")
-    checkpoints.load_weights(path, network)
-    chosen = choose_precision(precision or recipe.precision, torch.device("cpu"))
-    return recipe, Learner(recipe, network, chosen)
-
-
-def evaluate_run(
-    run_dir: Path,
-    games: int,
-    epsilon: float,
-    seed: int,
-    weights: Path | None = None,
-    precision: str | None = None,
-) -> Evaluation:
-    """Score a run's last weights under the evaluation contract."""
-    recipe, learner = load_agent(run_dir, weights, precision)
-    return evaluate_network(recipe, learner.q_values, games, epsilon, seed)
-
-
-def film_run(
-    run_dir: Path,
-    video: Path,
-    epsilon: float,
-    seed: int,
-    weights: Path | None = None,
-    precision: str | None = None,
-) -> float:
-    """Film one full game of a run's last weights in full colour.
-
-    Every second emulator frame is kept, at 30 frames per second: the speed of the console.
-
-    Returns:
-        The score of the filmed game.
-    """
-    if video.suffix != ".mp4":
-        raise RunError(f"the video's name must end in .mp4, not {video.name!r}")
-    recipe, learner = load_agent(run_dir, weights, precision)
-    film = _EverySecond()
-    lanes = make_lanes(recipe, 1, max_frames=EVALUATION_FRAMES, on_frame=film)
-    try:
-        stack = FrameStack(1, recipe.stack_frames, recipe.frame_shape)
-        policy = greedy_policy(learner.q_values, epsilon, np.random.default_rng([seed, 0xF11]))
-        result = evaluate(lanes, stack, policy, recipe.terminal_on_life_loss, seed + 10_000)
-    finally:
-        lanes.close()
-    write_video(film.frames, video, fps=30)
-    return result.scores[0]
-
-
-class _EverySecond:
-    """Collects every second frame it is called with."""
-
-    def __init__(self) -> None:
-        self.frames: list[np.ndarray] = []
-        self._count = 0
-
-    def __call__(self, frame: np.ndarray) -> None:
-        if self._count % 2 == 0:
-            self.frames.append(frame)
-        self._count += 1

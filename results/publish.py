@@ -14,9 +14,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from dqn_ref.agents import evaluate_run
 from dqn_ref.checkpoints import load_tensors, save_tensors
 from dqn_ref.reporting import history, plot_run
-from dqn_ref.runs import CHECKPOINT_FILE, RECIPE_FILE, WEIGHTS_FILE, evaluate_run
+from dqn_ref.runs import CHECKPOINT_FILE, RECIPE_FILE, WEIGHTS_FILE
 
 GAMES, SEED = 30, 0
 EPSILONS = (0.05, 0.001)

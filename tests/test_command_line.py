@@ -19,7 +19,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import dqn_ref
-from dqn_ref import checkpoints, reporting, runs
+from dqn_ref import agents, checkpoints, reporting, runs
 from dqn_ref.__main__ import main
 from dqn_ref.network import QNetwork
 from dqn_ref.recipes import Recipe
@@ -101,7 +101,7 @@ def test_training_writes_what_is_promised(breakout):
     assert int(last["episodes"]) == len(read_rows(breakout / "games.csv")) > 0
     recipe = Recipe.load(breakout / "recipe.json")
     assert recipe.total_steps == 1500 and recipe.fire_after_life  # the recipe's own, kept
-    recipe, learner = runs.load_agent(breakout)
+    recipe, learner = agents.load_agent(breakout)
     assert sum(p.numel() for p in learner.online.parameters()) > 10_000
     board = EventAccumulator(str(breakout / "tensorboard"))
     board.Reload()
@@ -349,7 +349,7 @@ def test_an_interrupt_outside_training_is_one_sentence(breakout, capsys, monkeyp
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "evaluate_run", interrupted)
+    monkeypatch.setattr(agents, "evaluate_run", interrupted)
     assert command("evaluate", "--run-dir", breakout) == 130
     assert capsys.readouterr().err.strip().count("\n") == 0
 

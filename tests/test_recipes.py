@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from dqn_ref import checkpoints, runs
+from dqn_ref import agents, checkpoints, runs
 from dqn_ref.__main__ import build_parser
 from dqn_ref.environments import make_lanes
 from dqn_ref.exploration import epsilon_greedy
@@ -278,14 +278,14 @@ def fresh_values(recipe):
 def run_of(recipe, folder, **pieces):
     folder = folder / f"run{len(list(folder.iterdir()))}"
     saved = []
-    real = runs.save_checkpoint
+    real = checkpoints.save_checkpoint
 
     def note(path, parts, seconds):
         saved.append(parts.counters.steps)
         real(path, parts, seconds)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "save_checkpoint", note)
+        patch.setattr(checkpoints, "save_checkpoint", note)
         parts = runs.train(recipe, folder, Pieces(**pieces), show_bar=False)
     return folder, parts, saved
 
@@ -336,7 +336,7 @@ def threads_of_an_evaluation(recipe, folder):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        runs.load_agent(run)
+        agents.load_agent(run)
         return torch.get_num_threads()
     finally:
         torch.set_num_threads(before)

@@ -19,8 +19,9 @@ import pytest
 import torch
 
 import dqn_ref
-from dqn_ref import checkpoints, runs
+from dqn_ref import agents, checkpoints, runs
 from dqn_ref.checkpoints import CheckpointError
+from dqn_ref.environments import make_lanes
 from dqn_ref.evaluation import Evaluation
 from dqn_ref.learner import Metrics, training_step
 from dqn_ref.pieces import Pieces
@@ -92,7 +93,7 @@ def test_a_run_leaves_recipe_log_checkpoint_and_weights(tmp_path):
     assert counters_in(tmp_path / "run") == dataclasses.asdict(parts.counters)
     recipe = Recipe.load(tmp_path / "run" / "recipe.json")
     assert recipe == small(total_steps=350)
-    recipe, learner = runs.load_agent(tmp_path / "run")
+    recipe, learner = agents.load_agent(tmp_path / "run")
     kept = torch.cat([p.detach().flatten() for p in learner.online.parameters()])
     assert torch.equal(kept, weights(parts))
 
@@ -155,7 +156,7 @@ def test_an_empty_folder_is_taken(tmp_path):
 def test_a_damaged_recipe_is_refused(tmp_path, content):
     (tmp_path / "recipe.json").write_bytes(content)
     check_nothing_is_overwritten(lambda: runs.resume_recipe(tmp_path), tmp_path)
-    check_nothing_is_overwritten(lambda: runs.load_agent(tmp_path), tmp_path)
+    check_nothing_is_overwritten(lambda: agents.load_agent(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff" * 300])
@@ -165,7 +166,7 @@ def test_a_damaged_checkpoint_or_weights_file_is_refused(tmp_path, content):
         (tmp_path / name).write_bytes(content)
     recipe = runs.resume_recipe(tmp_path, total_steps=200)
     check_nothing_is_overwritten(lambda: train(tmp_path, recipe, resume=True), tmp_path)
-    check_nothing_is_overwritten(lambda: runs.load_agent(tmp_path), tmp_path)
+    check_nothing_is_overwritten(lambda: agents.load_agent(tmp_path), tmp_path)
 
 
 def test_weights_in_place_of_a_checkpoint_are_refused(tmp_path):
@@ -217,9 +218,9 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     def forgets_everything(path, parts):
         return 0.0
 
-    load = runs.load_checkpoint
+    load = checkpoints.load_checkpoint
     for broken in (keeps_the_debt, forgets_updates, forgets_everything):
-        monkeypatch.setattr(runs, "load_checkpoint", broken)
+        monkeypatch.setattr(checkpoints, "load_checkpoint", broken)
         with pytest.raises(AssertionError):
             check_resume(tmp_path / broken.__name__)
 
@@ -243,7 +244,7 @@ def check_memory_comes_back(folder, recipe):
     """29: the next thousand draws are identical."""
     parts = train(folder, recipe)
     fresh = runs.build(recipe)
-    runs.load_checkpoint(folder / runs.CHECKPOINT_FILE, fresh)
+    checkpoints.load_checkpoint(folder / runs.CHECKPOINT_FILE, fresh)
     assert len(parts.memory) == len(fresh.memory)
     for _ in range(4):
         one = parts.memory.sample(250, parts.sampling_rng)
@@ -289,7 +290,7 @@ def test_games_after_a_resume_are_other_games(tmp_path):
     recipe = runs.resume_recipe(tmp_path)
     parts = runs.build(recipe)
     before = parts.start_seed
-    runs.load_checkpoint(tmp_path / runs.CHECKPOINT_FILE, parts)
+    checkpoints.load_checkpoint(tmp_path / runs.CHECKPOINT_FILE, parts)
     assert parts.start_seed != before
     parts.lanes.close()
 
@@ -345,7 +346,7 @@ def test_a_run_survives_kills_at_any_moment(tmp_path):
         about = {"counters": {"steps": 0}}
         if (folder / runs.CHECKPOINT_FILE).exists():
             about = checkpoints.load_tensors(folder / runs.CHECKPOINT_FILE)[1]
-            runs.load_agent(folder)
+            agents.load_agent(folder)
         assert about["counters"]["steps"] >= reached
         reached = about["counters"]["steps"]
     assert reached > 0
@@ -438,7 +439,7 @@ def check_nan_never_reaches_a_checkpoint(folder, recipe):
         train(folder, recipe, pieces=Pieces(training_step=nan_after(20)))
     tensors = checkpoints.load_tensors(folder / runs.CHECKPOINT_FILE)[0]
     assert all(t.isfinite().all() for n, t in tensors.items() if n.startswith("online"))
-    recipe, _ = runs.load_agent(folder)
+    recipe, _ = agents.load_agent(folder)
 
 
 def test_a_nan_loss_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
@@ -542,11 +543,25 @@ def test_frames_too_small_for_the_network_are_refused_before_anything_is_written
 
 def test_films_must_be_mp4(tmp_path):
     with pytest.raises(RunError, match="mp4"):
-        runs.film_run(tmp_path, tmp_path / "film.avi", 0.05, 0)
+        agents.film_run(tmp_path, tmp_path / "film.avi", 0.05, 0)
 
 
-def test_every_second_frame_is_filmed():
-    film = runs._EverySecond()
-    for number in range(7):
-        film(np.full((2, 2, 3), number, np.uint8))
-    assert [int(frame[0, 0, 0]) for frame in film.frames] == [0, 2, 4, 6]
+def test_every_second_frame_is_filmed(tmp_path, monkeypatch):
+    """At 30 frames per second that is the console's speed, from the first frame to the last."""
+    played, filmed = [], []
+
+    def counting(recipe, lanes, max_frames=None, on_frame=None):
+        def note(frame):
+            played.append(frame)
+            on_frame(frame)
+
+        return make_lanes(recipe, lanes, max_frames, note if on_frame else None)
+
+    train(tmp_path / "run")
+
+    monkeypatch.setattr(agents, "make_lanes", counting)
+    monkeypatch.setattr(agents, "write_video", lambda frames, path, fps: filmed.extend(frames))
+    agents.film_run(tmp_path / "run", tmp_path / "film.mp4", 1.0, 0)
+    assert len(played) > 2
+    assert len(filmed) == len(played[::2])
+    assert all(np.array_equal(a, b) for a, b in zip(filmed, played[::2], strict=True))

@@ -10,9 +10,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from dqn_ref.checkpoints import CheckpointError
+from dqn_ref.errors import CheckpointError, RunError
 from dqn_ref.recipes import RECIPE_NOTES, RECIPES, Recipe, RecipeError, get_recipe
-from dqn_ref.reporting import RunError
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,11 +53,12 @@ def build_parser() -> Parser:
 def _add_train(commands) -> None:
     train = commands.add_parser(
         "train",
+        usage="%(prog)s --run-dir DIR [--recipe NAME] [--resume] [--quiet] [settings]",
         help="train an agent, or resume a run",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="recipes:\n" + "\n".join(f"  {n:9} {note}" for n, note in RECIPE_NOTES.items()),
     )
-    train.add_argument("--recipe", default="laptop", choices=list(RECIPES), help="default: laptop")
+    train.add_argument("--recipe", choices=list(RECIPES), help="default: laptop")
     train.add_argument("--run-dir", type=Path, required=True, help="folder of the run")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -68,10 +68,13 @@ def _add_train(commands) -> None:
             "--" + setting.name.replace("_", "-"),
             type=_parser_of(type(setting.default)),
             choices=setting.metadata["choices"],
-            metavar=None if setting.metadata["choices"] else type(setting.default).__name__,
+            metavar=None if setting.metadata["choices"] else _METAVARS[type(setting.default)],
             help=setting.metadata["doc"].replace("%", "%%"),
         )
     train.set_defaults(command=_train)
+
+
+_METAVARS = {int: "N", float: "X", str: "NAME", bool: "yes|no"}
 
 
 def _parser_of(kind: type):
@@ -101,9 +104,7 @@ def _add_play(command) -> None:
     command.add_argument(
         "--epsilon", type=_probability, default=0.05, help="of a random action, default 0.05"
     )
-    command.add_argument(
-        "--seed", type=_not_negative, default=0, help="of games and draws, default 0"
-    )
+    command.add_argument("--seed", type=_seed, default=0, help="of games and draws, default 0")
 
 
 def _add_evaluate(commands) -> None:
@@ -134,10 +135,10 @@ def _probability(text: str) -> float:
     return value
 
 
-def _not_negative(text: str) -> int:
+def _seed(text: str) -> int:
     value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
+    if not 0 <= value < 2**30:  # games add to it, and ALE's seeds have 31 bits
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {2**30 - 1}")
     return value
 
 
@@ -158,9 +159,11 @@ def _train(arguments) -> None:
     given = {name: getattr(arguments, name) for name in names}
     changes = {name: value for name, value in given.items() if value is not None}
     if arguments.resume:
+        if arguments.recipe:
+            raise RunError("a resumed run keeps its own recipe; leave out --recipe")
         recipe = runs.resume_recipe(arguments.run_dir, **changes)
     else:
-        recipe = get_recipe(arguments.recipe, **changes)
+        recipe = get_recipe(arguments.recipe or "laptop", **changes)
     parts = runs.train(
         recipe, arguments.run_dir, resume=arguments.resume, show_bar=not arguments.quiet
     )
@@ -175,6 +178,7 @@ def _train(arguments) -> None:
 
 def _evaluate(arguments) -> None:
     from dqn_ref import agents
+    from dqn_ref.evaluation import EVALUATION_FRAMES
 
     result = agents.evaluate_run(
         arguments.run_dir,
@@ -184,7 +188,10 @@ def _evaluate(arguments) -> None:
         arguments.weights,
         arguments.precision,
     )
-    print(f"epsilon {arguments.epsilon:g}, seed {arguments.seed}, at most 18,000 frames a game")
+    print(
+        f"epsilon {arguments.epsilon:g}, seed {arguments.seed}, "
+        f"at most {EVALUATION_FRAMES:,} frames a game"
+    )
     print(result.summary())
     print("scores:", " ".join(f"{score:g}" for score in result.scores))
 

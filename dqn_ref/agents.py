@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from dqn_ref.checkpoints import CheckpointError, load_weights
+from dqn_ref.checkpoints import load_weights
 from dqn_ref.environments import make_lanes
+from dqn_ref.errors import CheckpointError, RunError
 from dqn_ref.evaluation import (
     EVALUATION_FRAMES,
     Evaluation,
     Game,
     GameTracker,
+    decisions,
     evaluate_network,
     greedy_policy,
-    play,
 )
 from dqn_ref.frames import FrameStack
 from dqn_ref.hardware import choose_precision
 from dqn_ref.learner import Learner
 from dqn_ref.recipes import Recipe
-from dqn_ref.reporting import RunError
 from dqn_ref.runs import RECIPE_FILE, WEIGHTS_FILE, build_network
 from dqn_ref.video import write_video
 
@@ -81,7 +80,8 @@ def film_run(
 ) -> float:
     """Film one full game of a run's last weights in full colour.
 
-    Every second emulator frame is kept, at 30 frames per second: the speed of the console.
+    Every emulator frame is kept, at 60 frames per second: the speed of the console, and the eye
+    mends the sprites that flicker.
 
     Returns:
         The score of the filmed game.
@@ -98,7 +98,7 @@ def film_run(
     def film() -> Iterator[np.ndarray]:
         """The frames as they are played: a long game never stands in memory as a whole."""
         tracker = GameTracker(1)
-        for rows in play(lanes, stack, policy, recipe.terminal_on_life_loss, seed + 10_000):
+        for rows in decisions(lanes, stack, policy, recipe.terminal_on_life_loss, seed + 10_000):
             yield from frames
             frames.clear()
             games.extend(tracker.update(rows))
@@ -106,7 +106,7 @@ def film_run(
                 return
 
     try:
-        write_video(islice(film(), 0, None, 2), video, fps=30)
+        write_video(film(), video, fps=60)
     finally:
         lanes.close()
     return games[0].score

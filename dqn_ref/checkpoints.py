@@ -20,11 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from dqn_ref.errors import CheckpointError
 from dqn_ref.training import Counters, LoopParts
-
-
-class CheckpointError(ValueError):
-    """A file that cannot be used; the message says what to do, in one sentence."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], about: dict[str, Any]) -> None:
@@ -124,6 +121,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch
         parameter = parameters[int(index)]
         if tensor.shape == parameter.shape:
             tensor = torch.empty_like(parameter).copy_(tensor)
+        else:
+            tensor = tensor.clone()  # what is read from a file is a view of the mapped file
         state.setdefault(int(index), {})[name] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

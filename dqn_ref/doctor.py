@@ -21,7 +21,8 @@ from importlib import metadata
 from pathlib import Path
 
 DISTRIBUTION = "dqn-breakout-course"
-REINSTALL = 'pip install -c constraints.txt -e ".[dev]"'
+PIP = f'"{sys.executable}" -m pip'  # the Python that was examined, not another one on the PATH
+REINSTALL = f'{PIP} install -c constraints.txt -e ".[dev]"'
 MINIMUM_DISK_GB = 2.0
 MINIMUM_MEMORY_GB = 2.0
 _NAME_WIDTH = len("opencv-python-headless")
@@ -179,7 +180,7 @@ CHECKS: dict[str, tuple[Callable[[], list[Finding]], str]] = {
     "Python": (check_python, "make lab PYTHON=/path/to/python3.12"),
     "packages": (check_packages, REINSTALL),
     "ALE": (check_game, REINSTALL),
-    "video": (check_video, "pip install --force-reinstall moviepy imageio-ffmpeg"),
+    "video": (check_video, f"{PIP} install --force-reinstall moviepy imageio-ffmpeg"),
     "devices": (check_devices, REINSTALL),
     "speed": (check_speed, REINSTALL),
     "room": (check_room, "look at this machine's disk and memory"),
@@ -205,6 +206,8 @@ def run_doctor() -> list[Finding]:
 
 def main() -> int:
     """Print the findings and a last line; 0 if nothing needs fixing, otherwise 1."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a file on Windows may know no arrows
     ills = sum(not finding.ok for finding in run_doctor())
     print("All is well." if ills == 0 else f"{ills} to fix: see the arrows above.")
     return int(ills > 0)

@@ -247,8 +247,10 @@ class _Game:
         recipe = self.recipe
         if self.current.ndim == 2:  # a wrapper has made it grey already
             return resize(self.current, recipe.frame_height, recipe.frame_width, recipe.resize)
+        # One frame per step: there is no second one to take the maximum with (nor does ALE).
+        previous = self.previous if recipe.repeat_frames > 1 else self.current
         return self.preprocess(
-            self.previous,
+            previous,
             self.current,
             recipe.frame_height,
             recipe.frame_width,

@@ -98,7 +98,7 @@ class Evaluation:
         )
 
 
-def play(
+def decisions(
     lanes: Lanes, stack: FrameStack, policy: Policy, breaks_at_life: bool, seed: int
 ) -> Iterator[Rows]:
     """Play on and on; yields what each decision brought. Arguments as for `evaluate`."""
@@ -112,7 +112,9 @@ def play(
         yield rows
 
 
-def evaluate(lanes: Lanes, stack: FrameStack, policy: Policy, breaks_at_life: bool, seed: int):
+def evaluate(
+    lanes: Lanes, stack: FrameStack, policy: Policy, breaks_at_life: bool, seed: int
+) -> Evaluation:
     """Play one full game in each lane.
 
     Every lane plays exactly one game, so that short games are not counted more often than long
@@ -130,7 +132,7 @@ def evaluate(lanes: Lanes, stack: FrameStack, policy: Policy, breaks_at_life: bo
     Source: Mnih et al. 2015, Methods, "Evaluation procedure".
     """
     tracker, games = GameTracker(lanes.lanes), {}
-    for rows in play(lanes, stack, policy, breaks_at_life, seed):
+    for rows in decisions(lanes, stack, policy, breaks_at_life, seed):
         for game in tracker.update(rows):
             games.setdefault(game.lane, game)
         if len(games) == lanes.lanes:

@@ -37,10 +37,11 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """ "fp32" or "bf16": as named, or measured for "auto".
+    """ "fp32" or "bf16": as named, or chosen for "auto".
 
-    The measurement multiplies two 256x256 matrices a few times in each precision. It is that
-    small because a CPU without bf16 instructions emulates them a thousand times slower.
+    CUDA takes bf16 where the GPU has it, MPS takes fp32. On a CPU the choice is measured, by
+    multiplying two 256x256 matrices a few times in each precision. That is so small because a
+    CPU without bf16 instructions emulates them, very slowly.
     """
     if name != "auto":
         return name

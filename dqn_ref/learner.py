@@ -273,7 +273,8 @@ class Learner:
         """
         if len(batches) == 1 or self.recipe.double or self._step is not training_step:
             return [self._step(self._parts, batch) for batch in batches]
-        together = Batch(*(torch.cat(fields) for fields in zip(*batches, strict=True)))
+        rest = list(zip(*batches, strict=True))[2:]  # targets need neither states nor actions
+        together = Batch(None, None, *(torch.cat(fields) for fields in rest))
         targets = targets_of(self._parts, together).split([len(b.actions) for b in batches])
         pairs = zip(batches, targets, strict=True)
         return [fit_targets(self._parts, batch, target) for batch, target in pairs]

@@ -3,6 +3,10 @@
 Learner's version, solution and reference obey the same contract and can be exchanged one by
 one: `train` takes everything in `Pieces` and asks nobody who wrote it. The table `CONTRACTS`
 says for each piece in which chapter it is written, how it is called, by whom, and what may vary.
+
+Twelve pieces have a contract and no field in `Pieces`: they serve a chapter or a figure
+(`q_learning_update`, the wrappers …), stand inside another piece (`luminance` in `preprocess`),
+or inside the learner (`NatureRMSProp`) and the memory (`LaneMemories`).
 """
 
 from __future__ import annotations
@@ -130,7 +134,8 @@ _ORDERED = (
     _contract(
         "03",
         frames.FrameStack,
-        "push((L, H, W) uint8, starts (L,) bool) -> (L, stack, H, W) uint8, oldest first",
+        "push((L, H, W) uint8, starts (L,) bool) -> (L, stack, H, W) uint8, oldest first; "
+        "current: the last result, zeros before the first",
         "training loop, evaluation, video",
         "how frames are kept; zeros before a start are part of the contract",
     ),

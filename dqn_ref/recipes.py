@@ -114,9 +114,11 @@ class Recipe:
     seed: int = _setting(0, "of weights, games, exploration and sampling")
     device: str = _setting("auto", "auto, cpu, cuda or mps")
     precision: str = _setting(
-        "auto", "of the network's arithmetic; auto measures", ("auto", "fp32", "bf16")
+        "auto",
+        "of the network's arithmetic; auto measures on a CPU, and takes bf16 on CUDA if it can",
+        ("auto", "fp32", "bf16"),
     )
-    threads: int = _setting(0, "CPU threads of PyTorch, 0 for one per core")
+    threads: int = _setting(0, "CPU threads of PyTorch, 0 for PyTorch's own choice")
     log_every_steps: int = _setting(2_000, "steps between rows of log.csv")
     checkpoint_every_steps: int = _setting(20_000, "steps between checkpoints")
     checkpoint_memory: bool = _setting(False, "checkpoints hold the replay memory, too")
@@ -148,7 +150,7 @@ class Recipe:
         if self.learning_starts >= self.memory_frames:
             raise RecipeError(
                 f"learning_starts ({self.learning_starts}) must be below memory_frames "
-                f"({self.memory_frames}), or learning never starts"
+                f"({self.memory_frames}), or the warm-up overwrites itself"
             )
 
     def _check_type(self, setting: dataclasses.Field) -> None:
@@ -284,8 +286,8 @@ RECIPES: dict[str, Recipe] = {
 }
 
 RECIPE_NOTES: dict[str, str] = {
-    "laptop": "best score per hour on a few CPU cores: eight games at once, Adam, FIRE pressed",
-    "mnih2015": "Nature's published code, one game at a time; see docs in dqn_ref/recipes.py",
+    "laptop": "made for a few CPU cores: eight games at once, Adam, FIRE pressed",
+    "mnih2015": "Nature's published code, one game at a time, slow and exact",
     "gallery": "the shooting gallery of dqn_ref/games.py, a game of pixels learnt in a minute",
     "gpu": "one GPU: 128 games at once, 32 transitions per 4 steps as in Nature",
 }

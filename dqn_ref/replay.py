@@ -201,7 +201,7 @@ class FrameRing:
         if not same or len(numbers["newest_age"]) != self.lanes:
             raise ValueError("a memory of other sizes; keep lanes, frames and capacity")
         for name in _STORED:
-            getattr(self, name)[: len(tensors[name])] = tensors[name].to(self.device)
+            getattr(self, name)[: len(tensors[name])].copy_(tensors[name])
         self._drawable.copy_(tensors["_drawable"])
         self._first, self._length = numbers["first"], numbers["length"]
         self._written = numbers["written"]
@@ -209,7 +209,8 @@ class FrameRing:
         self._drawable_per_time = np.array(numbers["drawable_per_time"])
 
     def _from_host(self, array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(array).to(self.device, non_blocking=True)
+        # On MPS a copy that does not block may read its source when that is gone already.
+        return torch.from_numpy(array).to(self.device, non_blocking=self.device.type == "cuda")
 
     def _write(self, frames: torch.Tensor, ages: np.ndarray) -> None:
         self._forget_for_next_write()
@@ -315,11 +316,12 @@ class LaneMemories:
         return sum(len(memory) for memory in self.memories)
 
     def begin(self, frames: torch.Tensor) -> None:
-        for memory, frame in zip(self.memories, frames.numpy(), strict=True):
+        for memory, frame in zip(self.memories, frames.cpu().numpy(), strict=True):
             memory.begin(frame)
 
     def add(self, actions, rewards, terminated, truncated, starts, next_frames) -> None:
-        columns = zip(actions, rewards, terminated, truncated, next_frames.numpy(), strict=True)
+        frames = next_frames.cpu().numpy()
+        columns = zip(actions, rewards, terminated, truncated, frames, strict=True)
         for memory, start, row in zip(self.memories, starts, columns, strict=True):
             if start:
                 memory.begin(row[-1])

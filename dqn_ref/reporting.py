@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from dqn_ref.errors import RunError
 from dqn_ref.evaluation import Game
 from dqn_ref.learner import Metrics
 from dqn_ref.training import LoopParts
@@ -35,10 +36,6 @@ LOG_COLUMNS = (
 )
 GAME_COLUMNS = ("agent_steps", "wall_seconds", "score", "steps", "frames", "truncated")
 SCORE_GAMES = 100
-
-
-class RunError(RuntimeError):
-    """A run that cannot go on; the message says what to do, in one sentence."""
 
 
 class CsvLog:
@@ -106,7 +103,7 @@ class Reporter:
 
         self._log = CsvLog(run_dir / "log.csv", LOG_COLUMNS, from_step)
         self._games = CsvLog(run_dir / "games.csv", GAME_COLUMNS, from_step)
-        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=from_step or None)
+        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=from_step + 1)
         self._scores = deque((float(row["score"]) for row in self._games.rows), SCORE_GAMES)
         self._every = log_every_steps
         self._next_row = (from_step // log_every_steps + 1) * log_every_steps

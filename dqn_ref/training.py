@@ -71,8 +71,8 @@ class LoopParts:
         """Reset all games, and begin stacks and memory with their first frames."""
         rows = self.lanes.reset(self.start_seed)
         self._tracker = GameTracker(self.lanes.lanes)
-        frames = torch.from_numpy(rows.frames)
-        self.stack.push(frames.to(self.learner.device), rows.reset_row)
+        frames = torch.from_numpy(rows.frames).to(self.learner.device)
+        self.stack.push(frames, rows.reset_row)
         self.memory.begin(frames)
 
     def epsilon(self) -> np.ndarray:
@@ -107,8 +107,7 @@ class LoopParts:
         """Store what followed the actions, move the stacks on, count."""
         recipe, counters = self.recipe, self.counters
         life_ends = rows.life_lost & recipe.terminal_on_life_loss
-        frames = torch.from_numpy(rows.frames)
-        on_device = frames.to(self.learner.device)
+        frames = torch.from_numpy(rows.frames).to(self.learner.device)
         self.memory.add(
             actions,
             self.clip_reward(rows.rewards, recipe.reward_clip),
@@ -117,7 +116,7 @@ class LoopParts:
             rows.reset_row,
             frames,
         )
-        self.stack.push(on_device, rows.reset_row | life_ends)
+        self.stack.push(frames, rows.reset_row | life_ends)
         self.finished = self._tracker.update(rows)
         stepped = int((~rows.reset_row).sum())
         learning_before = max(counters.memory_steps, recipe.learning_starts)

@@ -1,6 +1,6 @@
 """Put a finished run into `results/`: half-precision weights, log, evaluation, curve.
 
-    python results/publish.py RUN_DIR results/NAME --command "…" --machine "…"
+    python results/publish.py RUN_DIR results/NAME --command "…" --machine "…" --commit …
 
 The weights that are evaluated are those that are shipped. What is written is itself a run
 folder, as far as `evaluate`, `watch` and `plot` of `python -m dqn_ref` are concerned.
@@ -9,13 +9,14 @@ folder, as far as `evaluate`, `watch` and `plot` of `python -m dqn_ref` are conc
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
-from dqn_ref.agents import evaluate_run
-from dqn_ref.checkpoints import load_tensors, save_tensors
+from dqn_ref.agents import evaluate_run, load_agent
+from dqn_ref.checkpoints import load_tensors, save_weights
+from dqn_ref.evaluation import EVALUATION_FRAMES
 from dqn_ref.reporting import history, plot_run
 from dqn_ref.runs import CHECKPOINT_FILE, RECIPE_FILE, WEIGHTS_FILE
 
@@ -26,22 +27,25 @@ EPSILONS = (0.05, 0.001)
 def publish(run_dir: Path, target: Path, command: str, machine: str, commit: str) -> dict:
     """Copy, shrink, evaluate and describe a run; the description."""
     target.mkdir(parents=True)
-    for name in (RECIPE_FILE, "log.csv", "games.csv"):
+    trained, learner = load_agent(run_dir)
+    # Another machine makes its own choice of precision and threads.
+    dataclasses.replace(trained, precision="auto", threads=0).save(target / RECIPE_FILE)
+    for name in ("log.csv", "games.csv"):
         shutil.copy(run_dir / name, target / name)
-    weights, about = load_tensors(run_dir / WEIGHTS_FILE)
-    save_tensors(target / WEIGHTS_FILE, {n: w.half() for n, w in weights.items()}, about)
-    plot_run(target, target / "curve.png")
-    last = history(target).iloc[-1]
     _, checkpoint = load_tensors(run_dir / CHECKPOINT_FILE)
+    steps = checkpoint["counters"]["steps"]
+    save_weights(target / WEIGHTS_FILE, learner.online, {"steps": steps}, half=True)
+    plot_run(target, target / "curve.png")
     description = {
         "command": command,
         "machine": machine,
         "commit": commit,
-        "seed": json.loads((target / RECIPE_FILE).read_text())["seed"],
-        "agent_steps": checkpoint["counters"]["steps"],
+        "seed": trained.seed,
+        "precision": trained.precision,
+        "agent_steps": steps,
         "updates": checkpoint["counters"]["updates"],
         "wall_seconds": round(checkpoint["wall_seconds"]),
-        "training_score": {"mean_of_last_100_games": float(last["score_mean"])},
+        "training_score_mean_of_100": float(history(target)["score_mean"].iloc[-1]),
         "evaluations": [evaluation(target, epsilon) for epsilon in EPSILONS],
     }
     (target / "about.json").write_text(json.dumps(description, indent=2) + "\n")
@@ -55,7 +59,7 @@ def evaluation(run_dir: Path, epsilon: float) -> dict:
         "epsilon": epsilon,
         "games": GAMES,
         "seed": SEED,
-        "max_frames_per_game": 18_000,
+        "max_frames_per_game": EVALUATION_FRAMES,
         "mean": round(result.mean, 2),
         "median": result.median,
         "std": round(result.std, 2),
@@ -70,11 +74,11 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--command", required=True, help="that trained it")
     parser.add_argument("--machine", required=True, help="that it was trained on, and how busy")
-    parser.add_argument("--commit", help="of the code that trained it; default: the present one")
+    parser.add_argument("--commit", required=True, help="of the code that trained it")
     options = parser.parse_args()
-    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    commit = options.commit or head.stdout.strip()
-    about = publish(options.run_dir, options.target, options.command, options.machine, commit)
+    about = publish(
+        options.run_dir, options.target, options.command, options.machine, options.commit
+    )
     print(json.dumps(about, indent=2))
 
 

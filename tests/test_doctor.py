@@ -95,3 +95,14 @@ def test_unused_nvidia_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
     assert "[fix] CUDA" in findings(doctor.check_devices)
+
+
+def test_the_command_line_finds_a_missing_package(tmp_path):
+    """`doctor` is for broken installations: it must start where ALE or PyTorch is missing."""
+    for package in ("ale_py", "torch", "cv2", "safetensors"):
+        program = (
+            f"import sys, runpy; sys.modules[{package!r}] = None; "
+            "from dqn_ref.__main__ import build_parser; build_parser().parse_args(['doctor'])"
+        )
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr

@@ -197,6 +197,7 @@ AGREEMENT = {
     "fire": {"start_noops_max": 0},
     "cut off": {"start_noops_max": 0, "max_frames_per_game": 203},
     "no maximum": {"start_noops_max": 0, "max_over": "none"},
+    "skip 1": {"start_noops_max": 0, "repeat_frames": 1},
     "105x80, skip 3": {
         "start_noops_max": 0, "frame_height": 105, "frame_width": 80, "repeat_frames": 3,
     },

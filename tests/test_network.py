@@ -179,6 +179,16 @@ class DoesNotDivide(QNetwork):
         return self.head(self.convolutions(states.float()).flatten(1))
 
 
+class DividesTwice(QNetwork):
+    def forward(self, states):
+        return self.head(self.convolutions(states / 255 / 255).flatten(1))
+
+
+class ReadsSignedBytes(QNetwork):  # 200 becomes -56
+    def forward(self, states):
+        return self.head(self.convolutions(states.to(torch.int8) / 255).flatten(1))
+
+
 def check_divides_once(network):
     states = random_states(4)
     states[0] = 255
@@ -196,10 +206,10 @@ def test_the_division_by_255_happens_once():
     check_divides_once(network)
     for broken in (
         DoesNotDivide(4),
-        Wrapped(network, lambda states: states / 255),
+        DividesTwice(4),
+        ReadsSignedBytes(4),
         Wrapped(network, lambda states: states // 255),
         Wrapped(network, lambda states: states + 1),  # 255 wraps to 0
-        Wrapped(network, lambda states: states.to(torch.int8)),  # 200 becomes -56
     ):
         with pytest.raises(AssertionError):
             check_divides_once(broken)
@@ -217,7 +227,7 @@ def check_brightest_input_is_one(network):
 def test_the_first_layer_sees_zero_to_one():
     """39."""
     check_brightest_input_is_one(QNetwork(4))
-    for broken in (DoesNotDivide(4), Wrapped(QNetwork(4), lambda states: states / 255)):
+    for broken in (DoesNotDivide(4), DividesTwice(4)):
         with pytest.raises(AssertionError):
             check_brightest_input_is_one(broken)
 
@@ -276,3 +286,12 @@ def test_pytorchs_weights_are_torch7s():
     check_torch7(QNetwork(4))
     with pytest.raises(AssertionError):
         check_torch7(QNetwork(4, initialisation="glorot"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
+def test_states_that_are_no_bytes_are_refused(dtype):
+    """They may be scaled already, and dividing in place would change the caller's tensor."""
+    states = torch.ones((2, 4, 84, 84)).to(dtype, memory_format=torch.channels_last)
+    with pytest.raises(TypeError, match="uint8"):
+        QNetwork(4)(states)
+    assert bool((states == 1).all())

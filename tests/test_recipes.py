@@ -374,7 +374,7 @@ PROBES = {
     "frame_height": (SMALL, 24, shape_of_frames),
     "frame_width": (SMALL, 24, shape_of_frames),
     "resize": (SCRIPTED, "bilinear", pictures),
-    "max_over": (SCRIPTED, "rgb", pictures),
+    "max_over": (SCRIPTED | dict(repeat_frames=2), "rgb", pictures),
     "stack_frames": (SCRIPTED, 2, stored),
     "reward_clip": (SCRIPTED, 2.5, stored),
     "terminal_on_life_loss": (SCRIPTED, False, stored),
@@ -420,7 +420,7 @@ NEEDS_A_FOLDER = (
 ALSO = [
     ("repeat_frames", ATARI, 2, atari_pictures),
     ("max_over", ATARI, "none", atari_pictures),
-    ("max_over", SCRIPTED | dict(max_over="rgb"), "luminance", pictures),
+    ("max_over", SCRIPTED | dict(repeat_frames=2, max_over="rgb"), "luminance", pictures),
     ("max_frames_per_game", ATARI, 24, lambda r: [x.truncated.any() for x in atari_rows(r)]),
     ("sticky_probability", dict(ATARI, door="gym"), 0.9, atari_pictures),
     ("full_action_space", dict(ATARI, door="gym"), True, number_of_values),

@@ -1,0 +1,69 @@
+"""What `results/` ships is what its descriptions say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dqn_ref.agents import evaluate_run, load_agent
+from dqn_ref.recipes import Recipe
+from dqn_ref.reporting import history, read_rows
+
+RESULTS = Path(__file__).parents[1] / "results"
+RUNS = sorted(path.parent for path in RESULTS.glob("*/about.json"))
+
+
+def assert_description_fits(about: dict, recipe: Recipe, log) -> None:
+    """The description of a run against its recipe and its log."""
+    assert about["seed"] == recipe.seed
+    assert f"--total-steps {recipe.total_steps}" in about["command"]
+    assert about["agent_steps"] >= log["agent_steps"].iloc[-1]
+    assert about["updates"] >= log["updates"].iloc[-1]
+    owed = (about["agent_steps"] - recipe.learning_starts) / recipe.train_every_steps
+    assert abs(about["updates"] - owed) <= recipe.lanes
+    for evaluation in about["evaluations"]:
+        assert len(evaluation["scores"]) == evaluation["games"] == 30
+        assert evaluation["mean"] == pytest.approx(np.mean(evaluation["scores"]), abs=0.01)
+        assert evaluation["median"] == np.median(evaluation["scores"])
+    assert {evaluation["epsilon"] for evaluation in about["evaluations"]} == {0.05, 0.001}
+
+
+def read(run: Path):
+    return json.loads((run / "about.json").read_text()), Recipe.load(run / "recipe.json")
+
+
+def test_there_is_a_trained_agent():
+    assert RUNS
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+class TestRun:
+    def test_description_fits_recipe_and_log(self, run):
+        about, recipe = read(run)
+        assert_description_fits(about, recipe, history(run))
+        for field, wrong in (("updates", 7), ("seed", -1), ("agent_steps", 10)):
+            with pytest.raises(AssertionError):
+                assert_description_fits(about | {field: wrong}, recipe, history(run))
+
+    def test_log_scores_are_those_of_the_games(self, run):
+        last = history(run).iloc[-1]
+        games = read_rows(run / "games.csv")
+        until = [g for g in games if int(g["agent_steps"]) <= last["agent_steps"]]
+        scores = [float(game["score"]) for game in until[-100:]]
+        assert last["score_mean"] == pytest.approx(np.mean(scores), abs=0.01)
+
+    def test_weights_are_small_and_fit(self, run):
+        assert (run / "weights.safetensors").stat().st_size <= 4_000_000
+        load_agent(run, precision="fp32")
+
+    def test_the_agent_plays_as_described(self, run):
+        """A few games in fp32: other digits, the same player."""
+        about, _ = read(run)
+        described = next(e for e in about["evaluations"] if e["epsilon"] == 0.05)
+        few = evaluate_run(run, games=4, epsilon=0.05, seed=1, precision="fp32")
+        error = 3 * described["std"] / np.sqrt(4)
+        assert few.mean == pytest.approx(described["mean"], abs=error)
+        assert few.mean > 10  # random play scores about one point

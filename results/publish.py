@@ -17,6 +17,7 @@ from pathlib import Path
 from dqn_ref.agents import evaluate_run, load_agent
 from dqn_ref.checkpoints import load_tensors, save_weights
 from dqn_ref.evaluation import EVALUATION_FRAMES
+from dqn_ref.recipes import Recipe
 from dqn_ref.reporting import history, plot_run
 from dqn_ref.runs import CHECKPOINT_FILE, RECIPE_FILE, WEIGHTS_FILE
 
@@ -27,7 +28,8 @@ EPSILONS = (0.05, 0.001)
 def publish(run_dir: Path, target: Path, command: str, machine: str, commit: str) -> dict:
     """Copy, shrink, evaluate and describe a run; the description."""
     target.mkdir(parents=True)
-    trained, learner = load_agent(run_dir)
+    trained = Recipe.load(run_dir / RECIPE_FILE)
+    _, learner = load_agent(run_dir)
     # Another machine makes its own choice of precision and threads.
     dataclasses.replace(trained, precision="auto", threads=0).save(target / RECIPE_FILE)
     for name in ("log.csv", "games.csv"):

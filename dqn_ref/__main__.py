@@ -162,6 +162,11 @@ def _train(arguments) -> None:
         if arguments.recipe:
             raise RunError("a resumed run keeps its own recipe; leave out --recipe")
         recipe = runs.resume_recipe(arguments.run_dir, **changes)
+        if not recipe.checkpoint_memory:
+            print(
+                "the checkpoint holds no replay memory: learning goes on when "
+                f"{recipe.learning_starts:,} steps have filled a new one"
+            )
     else:
         recipe = get_recipe(arguments.recipe or "laptop", **changes)
     parts = runs.train(

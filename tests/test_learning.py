@@ -1,4 +1,4 @@
-"""Learning is proven, not assumed: exact values on the chain, play on the shooting gallery.
+"""Pitfall 40. Learning is proven, not assumed: exact values on the chain, play on the gallery.
 
 Both games go through the door, frames, memory, network, learner and loop of Breakout. Each
 fault that a learner may build in is built in here on purpose, and must be seen: by the score, or

@@ -8,8 +8,17 @@ import pytest
 
 # Two workers on two cores: more threads than one each only get in each other's way. Set before
 # torch is imported, and inherited by the kernels and programs that tests start.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """A recipe may choose the threads of the whole process: no module leaves its choice behind."""
+    import torch
+
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(1)
 
 
 def _skip_is_failure(report, markers: set[str]) -> bool:

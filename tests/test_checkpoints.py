@@ -29,14 +29,6 @@ from dqn_ref.replay import Batch
 SHAPE = (36, 36)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def network(seed=0, **options):
     torch.manual_seed(seed)
     built = QNetwork(4, SHAPE, architecture="mnih2013", **options)
@@ -275,7 +267,7 @@ def check_another_network_is_refused(load, tmp_path):
         save_weights(tmp_path / "other", other, {})
         mine = network()
         kept = {name: tensor.clone() for name, tensor in mine.state_dict().items()}
-        check_refused(lambda path: load(path, mine), tmp_path / "other")  # noqa: B023
+        check_refused(lambda path: load(path, mine), tmp_path / "other")  # noqa: B023 - called at once
         assert all(torch.equal(kept[name], t) for name, t in mine.state_dict().items())
 
 

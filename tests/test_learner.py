@@ -642,7 +642,7 @@ def check_far_from_pytorchs(make):
     """With epsilon 0.01 in PyTorch's place, steps are more than twice as long."""
     for centered in (False, True):
         theirs = follow(
-            lambda p: torch.optim.RMSprop(p, lr=0.1, alpha=0.95, eps=0.01, centered=centered)  # noqa: B023
+            lambda p: torch.optim.RMSprop(p, lr=0.1, alpha=0.95, eps=0.01, centered=centered)  # noqa: B023 - called at once
         )
         ours = follow(make)
         lengths = [np.abs(np.diff(path, axis=0))[20:].mean() for path in (theirs, ours)]

@@ -38,14 +38,6 @@ SMALL = dict(
 ATARI = dict(SMALL, game="breakout", door="ale", repeat_frames=4, max_over="luminance")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def digest(*arrays):
     found = hashlib.sha256()
     for array in arrays:

@@ -404,7 +404,7 @@ def test_16_rejects():
 
 def assert_zeros_at_the_start(make):
     memory = make(40, 1, (1, 1))
-    frame = lambda value: torch.full((1, 1, 1), value, dtype=torch.uint8)  # noqa: E731
+    frame = lambda value: torch.full((1, 1, 1), value, dtype=torch.uint8)  # noqa: E731 - one line
     no, yes = np.array([False]), np.array([True])
 
     def add(value, terminated=no, truncated=no, starts=no):
@@ -763,7 +763,7 @@ class ScriptLanes:
         self.sent = actions
 
     def recv(self):
-        draw = lambda p: self.rng.random(self.lanes) < p  # noqa: E731
+        draw = lambda p: self.rng.random(self.lanes) < p  # noqa: E731 - one line
         self.time += 1
         reset_row = self.ended | self.fire
         over = draw(0.05) & ~self.ended

@@ -38,14 +38,6 @@ SMALL = dict(
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def small(**changes):
     return get_recipe("laptop", **(SMALL | changes))
 
@@ -140,7 +132,7 @@ def test_what_cannot_be_done_is_refused_and_changes_no_file(tmp_path):
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        check_nothing_is_overwritten(lambda: train(path), tmp_path)  # noqa: B023
+        check_nothing_is_overwritten(lambda: train(path), tmp_path)  # noqa: B023 - called at once
     with pytest.raises(RecipeError):
         runs.resume_recipe(tmp_path / "file")
 
@@ -281,7 +273,7 @@ def test_a_memory_of_another_size_is_refused(tmp_path):
     for changes in (dict(lanes=4), dict(memory_frames=3_000)):
         recipe = runs.resume_recipe(tmp_path, total_steps=500, **changes)
         check_nothing_is_overwritten(
-            lambda: train(tmp_path, recipe, resume=True), tmp_path  # noqa: B023
+            lambda: train(tmp_path, recipe, resume=True), tmp_path  # noqa: B023 - called at once
         )
 
 

@@ -20,14 +20,6 @@ from dqn_ref.training import Counters, LoopParts, clip_reward, training_loop
 SHAPE = (8, 8)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class ScriptedLanes:
     """Games that last `length + lane` steps; frames count rows, rewards tell the action.
 

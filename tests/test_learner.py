@@ -36,15 +36,6 @@ cuda = [
 INF = float("inf")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small tensors: more threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class TinyNetwork(nn.Module):
     """States of 4 x 6 x 6 bytes to three values: an update takes microseconds."""
 

@@ -182,6 +182,7 @@ def load_checkpoint(path: Path, parts: LoopParts) -> float:
     learner = parts.learner
     for name, network in (("online", learner.online), ("target", learner.target)):
         load_state(network, without_prefix(name, tensors), str(path))
+    learner.refresh()
     optimizer = about.get("optimizer", parts.recipe.optimizer)
     if optimizer != parts.recipe.optimizer:
         raise CheckpointError(f"{path} holds the state of {optimizer}; resume with that optimizer")

@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 import torch
 
+from dqn_ref.hardware import to_device
+
 RESIZE_METHODS = {
     "area": cv2.INTER_AREA,
     "bilinear": cv2.INTER_LINEAR,
@@ -175,6 +177,6 @@ class FrameStack:
         """
         self._ages = np.where(starts, 0, np.minimum(self._ages + 1, self.stack_frames))
         stacked = torch.cat([self.current[:, 1:], frames[:, None]], dim=1)
-        ages = torch.from_numpy(self._ages).to(stacked.device)
+        ages = to_device(self._ages, stacked.device)
         self.current = mask_stacks(stacked, ages, self.stack_frames)
         return self.current

@@ -70,12 +70,19 @@ class QNetwork(nn.Module):
         """Q-values of each state.
 
         Args:
-            states: `(B, stack_frames, H, W)` uint8, 0 to 255. The division by 255 happens here
-                and nowhere else.
+            states: `(B, stack_frames, H, W)` uint8, 0 to 255. The division by 255 happens in
+                this module and nowhere else.
         Returns:
             `(B, num_actions)`.
         """
-        return self.head(self.convolutions(_scaled(states)).flatten(1))
+        if states.dtype != torch.uint8:
+            raise TypeError(f"states are uint8, 0 to 255, not {states.dtype}")
+        first = self.convolutions[0]
+        if torch.is_autocast_enabled(states.device.type) and _splits_into_blocks(first, states):
+            features = self.convolutions[1:](_convolve_blocks(first, states))
+        else:
+            features = self.convolutions(_scaled(states))
+        return self.head(features.flatten(1))
 
 
 def _scaled(states: torch.Tensor) -> torch.Tensor:
@@ -84,12 +91,42 @@ def _scaled(states: torch.Tensor) -> torch.Tensor:
     Straight to bf16, where that is on, and dividing in place: 17.0 ms per update instead of
     20.1 by way of fp32 (one CPU thread of a busy machine, alternating, medians of 25).
     """
-    if states.dtype != torch.uint8:
-        raise TypeError(f"states are uint8, 0 to 255, not {states.dtype}")
     device = states.device.type
     if torch.is_autocast_enabled(device):
         return states.to(torch.get_autocast_dtype(device)).div_(255)
     return states.to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
+# The first convolution moves by 4 pixels, its kernel is 8 wide. Cut the frames into blocks of
+# 4x4 pixels, make each block's 16 pixels channels, and it is a convolution that moves by one
+# block with a kernel of 2x2 blocks: the same products, with 64 channels instead of 4 to work on
+# at once. In bf16 the gradient of its weights took 2.0 ms before and 0.7 after, an update 0.93 of
+# the time (2 CPU threads, alternating, medians of 14); fp32 gained nothing and does without.
+_BLOCK = 4
+
+
+def _splits_into_blocks(layer: nn.Conv2d, states: torch.Tensor) -> bool:
+    """Whether a convolution moves by whole blocks, over frames whose rows are made of them."""
+    kernel, stride, padding = layer.kernel_size[0], layer.stride[0], layer.padding[0]
+    whole = stride == _BLOCK and kernel % _BLOCK == 0 and padding == 0
+    return whole and states.shape[-1] % _BLOCK == 0 and states.stride(-1) == 1
+
+
+def _convolve_blocks(layer: nn.Conv2d, states: torch.Tensor) -> torch.Tensor:
+    """What `layer` makes of `states / 255`, by way of blocks, in autocast's precision."""
+    out_channels, channels, *_ = layer.weight.shape
+    kernel = layer.kernel_size[0] // _BLOCK
+    rows, columns = (size // _BLOCK for size in states.shape[2:])
+    # Four bytes of a row travel as one int32: 0.25 ms instead of 0.87 for 32 states.
+    words = states[:, :, : rows * _BLOCK].view(torch.int32)
+    words = words.unflatten(2, (rows, _BLOCK)).permute(0, 2, 4, 1, 3).contiguous()
+    blocks = words.view(torch.uint8).flatten(3).permute(0, 3, 1, 2)  # (B, channels * 16, …)
+    weight = layer.weight.unflatten(3, (kernel, _BLOCK)).unflatten(2, (kernel, _BLOCK))
+    weight = weight.permute(0, 1, 3, 5, 2, 4).reshape(out_channels, -1, kernel, kernel)
+    pixels = blocks.to(torch.get_autocast_dtype(states.device.type))  # 0 to 255, exactly
+    # Dividing the few weights by 255 is as good as dividing the many pixels.
+    weight = (weight / 255).contiguous(memory_format=torch.channels_last)
+    return nn.functional.conv2d(pixels, weight, layer.bias)
 
 
 def _glorot(module: nn.Module) -> None:

@@ -35,7 +35,7 @@ class Recipe:
     door: str = _setting(
         "ale", "ale: ALE's vector environment; gym: any gymnasium environment", ("ale", "gym")
     )
-    lanes: int = _setting(8, "games played side by side")
+    lanes: int = _setting(16, "games played side by side")
     repeat_frames: int = _setting(4, "emulator frames per step: the action is repeated")
     sticky_probability: float = _setting(
         0.0, "probability that the emulator repeats the previous action instead"
@@ -77,6 +77,9 @@ class Recipe:
     learning_starts: int = _setting(10_000, "steps before the first update")
     batch_size: int = _setting(32, "transitions per update")
     train_every_steps: int = _setting(4, "steps per update")
+    updates_at_once: int = _setting(
+        4, "updates are made in groups of this many; steps that do not fill one wait"
+    )
 
     # --- exploration --------------------------------------------------------------------------
     epsilon_start: float = _setting(1.0, "probability of a random action at the beginning")
@@ -96,6 +99,7 @@ class Recipe:
     squared_gradient_momentum: float = _setting(0.95, "decay of the mean square (both rmsprops)")
     huber_delta: float = _setting(1.0, "errors beyond this count linearly; inf: half the square")
     loss_reduction: str = _setting("mean", "over the minibatch", ("mean", "sum"))
+    n_step: int = _setting(1, "rewards summed before the value of the next state counts")
     double: bool = _setting(False, "Double DQN: the online network chooses the next action")
     target_every_steps: int = _setting(1_000, "steps between copies into the target network")
     target_tau: float = _setting(
@@ -118,6 +122,7 @@ class Recipe:
         "of the network's arithmetic; auto measures on a CPU, and takes bf16 on CUDA if it can",
         ("auto", "fp32", "bf16"),
     )
+    cuda_graph: bool = _setting(True, "on CUDA, launch each group of updates as one graph")
     threads: int = _setting(0, "CPU threads of PyTorch, 0 for PyTorch's own choice")
     log_every_steps: int = _setting(2_000, "steps between rows of log.csv")
     checkpoint_every_steps: int = _setting(20_000, "steps between checkpoints")
@@ -142,10 +147,11 @@ class Recipe:
                 f"target_every_steps ({self.target_every_steps}) must be a multiple of "
                 f"train_every_steps ({self.train_every_steps})"
             )
-        if self.memory_frames // self.lanes < self.stack_frames + 2:
+        smallest = self.stack_frames + self.n_step + 1
+        if self.memory_frames // self.lanes < smallest:
             raise RecipeError(
                 f"memory_frames ({self.memory_frames}) is too small for {self.lanes} lanes; "
-                f"give it at least {(self.stack_frames + 2) * self.lanes}"
+                f"give it at least {smallest * self.lanes}"
             )
         if self.learning_starts >= self.memory_frames:
             raise RecipeError(
@@ -200,7 +206,7 @@ class Recipe:
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("lanes repeat_frames max_frames_per_game batch_size", 1, math.inf),
     ("stack_frames", 1, 255),  # ages of stacks are kept in one byte
-    ("train_every_steps target_every_steps total_steps", 1, math.inf),
+    ("train_every_steps updates_at_once n_step target_every_steps total_steps", 1, math.inf),
     ("log_every_steps checkpoint_every_steps memory_frames eval_steps", 1, math.inf),
     ("frame_height frame_width", 8, 210),
     ("start_noops_max life_noops_max conv1_padding learning_starts", 0, math.inf),
@@ -217,6 +223,7 @@ _LAPTOP = Recipe()
 _MNIH2015 = Recipe(
     door="gym",
     lanes=1,
+    updates_at_once=1,
     start_noops_max=30,
     life_noops_max=31,
     fire_at_start=False,
@@ -244,11 +251,12 @@ _MNIH2015 = Recipe(
 _GPU = dataclasses.replace(
     _LAPTOP,
     lanes=128,
+    updates_at_once=32,
     memory_frames=1_000_000,
     learning_starts=50_000,
     epsilon_end=0.01,
     epsilon_decay_steps=1_000_000,
-    target_every_steps=2_000,
+    target_every_steps=2_048,  # 16 groups of updates
     total_steps=10_000_000,
     log_every_steps=50_000,
     checkpoint_every_steps=500_000,
@@ -259,6 +267,7 @@ _GALLERY = dataclasses.replace(
     game="gallery",
     door="gym",
     lanes=4,
+    updates_at_once=1,
     repeat_frames=1,
     max_over="none",
     start_noops_max=0,
@@ -286,7 +295,7 @@ RECIPES: dict[str, Recipe] = {
 }
 
 RECIPE_NOTES: dict[str, str] = {
-    "laptop": "made for a few CPU cores: eight games at once, Adam, FIRE pressed",
+    "laptop": "made for a few CPU cores: sixteen games at once, Adam, FIRE pressed",
     "mnih2015": "Nature's published code, one game at a time, slow and exact",
     "gallery": "the shooting gallery of dqn_ref/games.py, a game of pixels learnt in a minute",
     "gpu": "one GPU: 128 games at once, 32 transitions per 4 steps as in Nature",

@@ -9,11 +9,18 @@ One row per decision and lane. A transition starts at row `t` and needs the fram
 
 so each frame is stored once, 7,056 bytes at 84x84, instead of eight times. Everything else
 about a transition (action, reward, flags, age of its stack, its place in the list of
-drawable rows) takes 11 bytes more.
+drawable rows) takes 12 bytes more.
 
 Which rows can be drawn is kept as a list, oldest first: a row enters it when its successor is
 written and leaves it when the write head comes within reach of its oldest frame. A draw is then
 one integer below the length of that list: exactly uniform, no rejection, of fixed shape.
+
+With `n_step` above 1 a transition spans up to n rows: it enters the list when n rows have
+followed, and ends early where its episode ends or its game is cut off::
+
+    row         t    t+1   t+2   t+3
+    reward      r_t  r_t+1 r_t+2              r_t + γ r_t+1 + γ² r_t+2
+    next state                   newest       worth γ³ of its value
 
 Source: Mnih et al. 2015, Methods; the layout of rows is that of its published code
 (`TransitionTable.lua`), where the last frame of a game occupies a row that is never drawn.
@@ -27,6 +34,7 @@ import numpy as np
 import torch
 
 from dqn_ref.frames import before_start
+from dqn_ref.hardware import to_device
 
 
 class Batch(NamedTuple):
@@ -44,7 +52,7 @@ class Batch(NamedTuple):
         return Batch(*(torch.as_tensor(field, device=device) for field in self))
 
 
-_STORED = ("frames", "_actions", "_rewards", "_terminated", "_ages")
+_STORED = ("frames", "_actions", "_rewards", "_terminated", "_acted", "_ages")
 
 
 class FrameRing:
@@ -55,8 +63,9 @@ class FrameRing:
         lanes: environments that step together.
         frame_shape: height and width in pixels.
         stack_frames: frames in a state.
-        discount: written into every batch.
+        discount: per step; a batch says what the value of its next states is multiplied by.
         device: where the frames live, and where batches come out.
+        n_step: rewards summed before the value of the next state counts (Sutton 1988).
     Raises:
         ValueError: if there is no room for one transition of each lane.
     """
@@ -69,12 +78,13 @@ class FrameRing:
         stack_frames: int = 4,
         discount: float = 0.99,
         device: str | torch.device = "cpu",
+        n_step: int = 1,
     ):
-        self.time_rows = memory_frames // lanes
-        if self.time_rows < stack_frames + 2:
+        self.time_rows, self.n_step = memory_frames // lanes, n_step
+        if self.time_rows < stack_frames + n_step + 1:
             raise ValueError(
                 f"a memory of {memory_frames} frames is too small for {lanes} lanes; "
-                f"give it at least {(stack_frames + 2) * lanes}"
+                f"give it at least {(stack_frames + n_step + 1) * lanes}"
             )
         self.lanes, self.stack_frames, self.discount = lanes, stack_frames, discount
         self.device = torch.device(device)
@@ -87,6 +97,7 @@ class FrameRing:
         self._actions = torch.zeros(rows, dtype=torch.uint8, device=self.device)
         self._rewards = torch.zeros(rows, dtype=torch.float32, device=self.device)
         self._terminated = torch.zeros(rows, dtype=torch.bool, device=self.device)
+        self._acted = torch.zeros(rows, dtype=torch.bool, device=self.device)  # a step began here
         self._ages = torch.zeros(rows, dtype=torch.uint8, device=self.device)
         self._drawable = torch.zeros(rows, dtype=torch.int32, device=self.device)
         self._newest_age = np.zeros(lanes, dtype=np.int64)
@@ -95,6 +106,8 @@ class FrameRing:
         self._first = 0  # where the oldest drawable row stands in `_drawable`
         self._length = 0
         self._offsets = torch.arange(-(stack_frames - 1), 2, device=self.device)
+        # Which lanes made a step in the last few time rows: those not drawable yet, oldest first.
+        self._waiting: list[np.ndarray] = []
 
     def __len__(self) -> int:
         """Transitions that can be drawn."""
@@ -107,6 +120,8 @@ class FrameRing:
 
     def begin(self, frames: torch.Tensor) -> None:
         """Write the first frame of a game in every lane: `(lanes, H, W)` uint8."""
+        if self._written:  # nothing followed the row that was the newest
+            self._note_steps(self._written - 1, np.zeros(self.lanes, dtype=bool))
         self._write(frames, ages=np.zeros(self.lanes, dtype=np.int64))
 
     def add(
@@ -129,16 +144,15 @@ class FrameRing:
                 ignored and is no transition.
             next_frames: `(lanes, H, W)` uint8.
         """
-        time = (self._written - 1) % self.time_rows
-        lanes = np.flatnonzero(~starts)
-        rows = slice(time * self.lanes, (time + 1) * self.lanes)
+        newest = self._written - 1
+        rows = self._rows_at(newest)
         self._actions[rows] = self._from_host(actions).to(torch.uint8)
         self._rewards[rows] = self._from_host(rewards)
         self._terminated[rows] = self._from_host(terminated)
         # A truncated game is followed by a start; until then its last frame merely ages.
         ages = np.where(starts | terminated, 0, self._newest_age + 1)
         self._write(next_frames, ages)
-        self._append_drawable(time, lanes)
+        self._note_steps(newest, ~starts)
 
     def sample(self, batch_size: int, rng: np.random.Generator) -> Batch:
         """Draw transitions uniformly, with replacement.
@@ -149,21 +163,29 @@ class FrameRing:
         Raises:
             ValueError: if nothing can be drawn yet.
         """
+        return self.gather_slots(self._from_host(self.draw(batch_size, rng)))
+
+    def draw(self, batch_size: int, rng: np.random.Generator) -> np.ndarray:
+        """Where a minibatch stands: `(batch_size,)` int64 for `gather_slots`; see `sample`."""
         if not self._length:
             raise ValueError("the memory is empty: add transitions before you sample")
-        positions = rng.integers(self._length, size=batch_size)
-        return self.gather(self._from_host(positions))
+        return (self._first + rng.integers(self._length, size=batch_size)) % len(self._drawable)
 
     def gather(self, positions: torch.Tensor) -> Batch:
         """The transitions at `positions`, `(B,)` int64, counted from the oldest drawable one."""
-        rows = self._drawable[(self._first + positions) % len(self._drawable)].to(torch.int64)
-        # Rows of one lane lie `lanes` apart. All five frames come in one gather, and those before
-        # the start of the stack from the row of zeros: 0.15 ms for 32 transitions instead of
-        # 0.81 with a mask afterwards (one CPU thread, medians of 300).
-        window = (rows[:, None] + self._offsets * self.lanes) % len(self._drawable)
-        hidden = before_start(self._ages[rows], window.shape[1], self.stack_frames)
-        window = window.masked_fill(hidden, len(self._drawable))
-        frames = self._storage.index_select(0, window.flatten()).unflatten(0, window.shape)
+        return self.gather_slots((self._first + positions) % len(self._drawable))
+
+    def gather_slots(self, slots: torch.Tensor) -> Batch:
+        """The transitions in `slots` of the list of drawable rows, `(B,)` int64.
+
+        Nothing here depends on numbers of the host, so a CUDA graph can hold it.
+        """
+        rows = self._drawable[slots].to(torch.int64)
+        if self.n_step > 1:
+            return self._gather_n_steps(rows)
+        # All five frames come in one gather: 0.15 ms for 32 transitions instead of 0.81 with a
+        # mask afterwards (one CPU thread, medians of 300).
+        frames = self._frames_around(rows, self._offsets)
         return Batch(
             states=frames[:, :-1],
             actions=self._actions[rows].to(torch.int64),
@@ -172,6 +194,40 @@ class FrameRing:
             terminated=self._terminated[rows],
             next_states=frames[:, 1:],
         )
+
+    def _gather_n_steps(self, rows: torch.Tensor) -> Batch:
+        """Follow each row for up to `n_step` steps, as far as its episode goes."""
+        rewards, terminated = self._rewards[rows], self._terminated[rows]
+        discounts = torch.full((len(rows),), self.discount, device=self.device)
+        reached = self._rows_after(rows, 1)
+        going_on = ~terminated
+        for _ in range(self.n_step - 1):
+            going_on = going_on & self._acted[reached]  # no: the game was cut off before
+            rewards = rewards + going_on * discounts * self._rewards[reached]
+            discounts = torch.where(going_on, discounts * self.discount, discounts)
+            ends = going_on & self._terminated[reached]
+            terminated = terminated | ends
+            reached = torch.where(going_on, self._rows_after(reached, 1), reached)
+            going_on = going_on & ~ends
+        return Batch(
+            states=self._frames_around(rows, self._offsets[:-1]),
+            actions=self._actions[rows].to(torch.int64),
+            rewards=rewards,
+            discounts=discounts,
+            terminated=terminated,
+            next_states=self._frames_around(reached, self._offsets[:-1]),
+        )
+
+    def _rows_after(self, rows: torch.Tensor, times: int | torch.Tensor) -> torch.Tensor:
+        """The rows of the same lanes, so many times later: rows of a lane lie `lanes` apart."""
+        return (rows + times * self.lanes) % len(self._drawable)
+
+    def _frames_around(self, rows: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+        """`(N, len(offsets), H, W)` uint8; zeros before the start of the stack."""
+        window = self._rows_after(rows[:, None], offsets)
+        hidden = before_start(self._ages[rows], window.shape[1], self.stack_frames)
+        window = window.masked_fill(hidden, len(self._drawable))  # the row of zeros
+        return self._storage.index_select(0, window.flatten()).unflatten(0, window.shape)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Everything needed to restore the memory: named tensors and JSON-able numbers.
@@ -187,6 +243,7 @@ class FrameRing:
             "written": self._written,
             "newest_age": self._newest_age.tolist(),
             "drawable_per_time": self._drawable_per_time.tolist(),
+            "waiting": [lanes.tolist() for lanes in self._waiting],
         }
         return tensors, numbers
 
@@ -207,15 +264,14 @@ class FrameRing:
         self._written = numbers["written"]
         self._newest_age = np.array(numbers["newest_age"])
         self._drawable_per_time = np.array(numbers["drawable_per_time"])
+        self._waiting = [np.array(lanes, dtype=np.int64) for lanes in numbers["waiting"]]
 
     def _from_host(self, array: np.ndarray) -> torch.Tensor:
-        # On MPS a copy that does not block may read its source when that is gone already.
-        return torch.from_numpy(array).to(self.device, non_blocking=self.device.type == "cuda")
+        return to_device(array, self.device)
 
     def _write(self, frames: torch.Tensor, ages: np.ndarray) -> None:
         self._forget_for_next_write()
-        time = self._written % self.time_rows
-        rows = slice(time * self.lanes, (time + 1) * self.lanes)
+        rows = self._rows_at(self._written)
         self.frames[rows] = frames
         self._newest_age = np.minimum(ages, 255)
         self._ages[rows] = self._from_host(self._newest_age).to(torch.uint8)
@@ -233,6 +289,18 @@ class FrameRing:
             self._first = (self._first + count) % len(self._drawable)
             self._length -= count
             self._drawable_per_time[time % self.time_rows] = 0
+
+    def _rows_at(self, written: int) -> slice:
+        time = written % self.time_rows
+        return slice(time * self.lanes, (time + 1) * self.lanes)
+
+    def _note_steps(self, written: int, acted: np.ndarray) -> None:
+        """Which lanes stepped on from time row `written`; n rows before, they become drawable."""
+        self._acted[self._rows_at(written)] = self._from_host(acted)
+        self._waiting.append(np.flatnonzero(acted))
+        if len(self._waiting) == self.n_step:
+            oldest = (written - self.n_step + 1) % self.time_rows
+            self._append_drawable(oldest, self._waiting.pop(0))
 
     def _append_drawable(self, time: int, lanes: np.ndarray) -> None:
         count = len(lanes)

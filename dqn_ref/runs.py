@@ -1,6 +1,7 @@
 """One run: build the agent from a recipe and pieces, train it, keep it, bring it back.
 
 runs/<name>/recipe.json        every setting, with the device and precision that were chosen
+            machines.jsonl     what it ran on and why in that precision, a line per start
             log.csv games.csv  see dqn_ref.reporting
             tensorboard/
             checkpoint.safetensors   everything a resume needs
@@ -11,6 +12,8 @@ runs/<name>/recipe.json        every setting, with the device and precision that
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -21,11 +24,17 @@ import numpy as np
 import torch
 
 from dqn_ref import checkpoints
+from dqn_ref.captured import GroupOfUpdates
 from dqn_ref.environments import make_lanes
 from dqn_ref.evaluation import (
     evaluate_network,
 )
-from dqn_ref.hardware import choose_device, choose_precision, refuse_if_too_large
+from dqn_ref.hardware import (
+    choose_device,
+    flush_denormals,
+    precision_choice,
+    refuse_if_too_large,
+)
 from dqn_ref.learner import Learner
 from dqn_ref.pieces import REFERENCE, Pieces
 from dqn_ref.recipes import Recipe, RecipeError
@@ -36,23 +45,45 @@ from dqn_ref.training import LoopParts
 RECIPE_FILE = "recipe.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 WEIGHTS_FILE = "weights.safetensors"
+MACHINES_FILE = "machines.jsonl"
 BEST_FILE = "best.safetensors"
 # The best network is chosen on other games than those that `evaluate` reports on, so many at once.
 _BEST_SEED, _BEST_GAMES = 500_000, 8
 
 
-def resolve(recipe: Recipe) -> Recipe:
+def resolve(recipe: Recipe, tell: Callable[[dict], None] = lambda machine: None) -> Recipe:
     """The recipe with "auto" replaced by what this machine chose.
 
+    Args:
+        recipe: the settings.
+        tell: called with what was found, JSON-able, and why it was chosen.
     Raises:
         RecipeError: if the device is missing or the memory would not fit.
     """
+    flush_denormals()
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     device = choose_device(recipe.device)
-    precision = choose_precision(recipe.precision, device)
+    choice = precision_choice(recipe.precision, device)
     refuse_if_too_large(recipe, device)
-    return dataclasses.replace(recipe, device=str(device), precision=precision)
+    tell(
+        {
+            "device": str(device),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "precision": choice.precision,
+            "precision_reason": choice.reason,
+        }
+    )
+    return dataclasses.replace(recipe, device=str(device), precision=choice.precision)
+
+
+def _note_machine(run_dir: Path, machine: dict) -> None:
+    """Add a line to the run's list of the machines that worked on it."""
+    with open(run_dir / MACHINES_FILE, "a") as file:
+        file.write(json.dumps(machine) + "\n")
 
 
 def build_network(recipe: Recipe, num_actions: int, pieces: Pieces = REFERENCE) -> torch.nn.Module:
@@ -94,13 +125,29 @@ def build(
     shape = (recipe.frame_shape, recipe.stack_frames)
     if pieces.is_reference("ReplayMemory"):
         memory = FrameRing(
-            recipe.memory_frames, recipe.lanes, *shape, recipe.discount, recipe.device
+            recipe.memory_frames,
+            recipe.lanes,
+            *shape,
+            recipe.discount,
+            recipe.device,
+            recipe.n_step,
         )
     else:
+        if recipe.n_step > 1:
+            raise RecipeError("n_step above 1 needs the reference's ReplayMemory; set n_step=1")
         capacity = recipe.memory_frames // recipe.lanes
         memory = LaneMemories(
             [pieces.ReplayMemory(capacity, *shape, recipe.discount) for _ in range(recipe.lanes)]
         )
+    learner = Learner(
+        recipe,
+        online,
+        recipe.precision,
+        pieces.training_step,
+        pieces.td_targets,
+        pieces.huber_loss,
+        pieces.update_target,
+    )
     exploration, sampling = np.random.SeedSequence(recipe.seed).spawn(2)
     return LoopParts(
         recipe=recipe,
@@ -109,22 +156,26 @@ def build(
             recipe.lanes, recipe.stack_frames, recipe.frame_shape, recipe.device
         ),
         memory=memory,
-        learner=Learner(
-            recipe,
-            online,
-            recipe.precision,
-            pieces.training_step,
-            pieces.td_targets,
-            pieces.huber_loss,
-            pieces.update_target,
-        ),
+        learner=learner,
         epsilon_schedule=pieces.linear_schedule,
         epsilon_greedy=pieces.epsilon_greedy,
         clip_reward=pieces.clip_reward,
         exploration_rng=np.random.default_rng(exploration),
         sampling_rng=np.random.default_rng(sampling),
         start_seed=recipe.seed * 1_000_003 % 2**30,
+        captured=(
+            GroupOfUpdates(memory, learner, recipe.updates_at_once, recipe.batch_size)
+            if _can_capture(recipe, pieces)
+            else None
+        ),
     )
+
+
+def _can_capture(recipe: Recipe, pieces: Pieces) -> bool:
+    """Whether the updates may become a CUDA graph: a learner's pieces may wait for the device."""
+    names = ("ReplayMemory", "QNetwork", "training_step", "td_targets", "huber_loss")
+    own = all(pieces.is_reference(name) for name in names)
+    return own and recipe.cuda_graph and torch.device(recipe.device).type == "cuda"
 
 
 class Stopper:
@@ -180,7 +231,10 @@ def train(
         raise RunError(f"{run_dir} is a file; choose another --run-dir")
     if not resume and run_dir.exists() and any(run_dir.iterdir()):
         raise RunError(f"{run_dir} exists already; choose another --run-dir or give --resume")
-    recipe = resolve(recipe)
+    machine: dict = {}
+    recipe = resolve(recipe, machine.update)
+    if show_bar:
+        print(f"{recipe.precision} on {recipe.device}: {machine['precision_reason']}")
     parts = build(recipe, pieces, make_env)
     seconds_before = 0.0
     if resume and (run_dir / CHECKPOINT_FILE).exists():
@@ -188,6 +242,7 @@ def train(
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         recipe.save(run_dir / RECIPE_FILE)
+        _note_machine(run_dir, machine)
     except OSError as error:
         raise RunError(f"cannot write to {run_dir}: {error.strerror}; choose another") from None
     reporter = Reporter(

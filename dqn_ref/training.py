@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
+from dqn_ref.captured import GroupOfUpdates
 from dqn_ref.environments import Lanes, Rows
 from dqn_ref.evaluation import Game, GameTracker
+from dqn_ref.hardware import to_device
 from dqn_ref.learner import Learner, Metrics
 from dqn_ref.recipes import Recipe
 
@@ -66,12 +67,13 @@ class LoopParts:
     counters: Counters = field(default_factory=Counters)
     finished: list[Game] = field(default_factory=list)  # games that ended in this step
     metrics: list[Metrics] = field(default_factory=list)  # of the updates of this step
+    captured: GroupOfUpdates | None = None  # makes them, where a CUDA graph can
 
     def start(self) -> None:
         """Reset all games, and begin stacks and memory with their first frames."""
         rows = self.lanes.reset(self.start_seed)
         self._tracker = GameTracker(self.lanes.lanes)
-        frames = torch.from_numpy(rows.frames).to(self.learner.device)
+        frames = to_device(rows.frames, self.learner.device)
         self.stack.push(frames, rows.reset_row)
         self.memory.begin(frames)
 
@@ -96,18 +98,29 @@ class LoopParts:
         return self.epsilon_greedy(q_values, epsilon, self.exploration_rng)
 
     def learn(self) -> None:
-        """The updates that are due: one per `train_every_steps`, never forgotten, never early."""
+        """The updates that are due: one per `train_every_steps`, never forgotten, never early.
+
+        They are made `updates_at_once`; steps that do not fill a group wait for the next turn.
+        """
         recipe, counters = self.recipe, self.counters
-        due, counters.steps_owed = divmod(counters.steps_owed, recipe.train_every_steps)
-        batches = [self.memory.sample(recipe.batch_size, self.sampling_rng) for _ in range(due)]
-        self.metrics = self.learner.update(batches)
-        counters.updates += due
+        steps_per_group = recipe.train_every_steps * recipe.updates_at_once
+        groups, counters.steps_owed = divmod(counters.steps_owed, steps_per_group)
+        self.metrics = [metrics for _ in range(groups) for metrics in self._learn_group()]
+        counters.updates += groups * recipe.updates_at_once
+
+    def _learn_group(self) -> list[Metrics]:
+        count, batch_size = self.recipe.updates_at_once, self.recipe.batch_size
+        # A graph cannot copy the target in its midst.
+        if self.captured is not None and self.learner.updates_before_copy() >= count:
+            return self.captured(self.sampling_rng)
+        batches = [self.memory.sample(batch_size, self.sampling_rng) for _ in range(count)]
+        return self.learner.update(batches)
 
     def remember(self, actions: np.ndarray, rows: Rows) -> None:
         """Store what followed the actions, move the stacks on, count."""
         recipe, counters = self.recipe, self.counters
         life_ends = rows.life_lost & recipe.terminal_on_life_loss
-        frames = torch.from_numpy(rows.frames).to(self.learner.device)
+        frames = to_device(rows.frames, self.learner.device)
         self.memory.add(
             actions,
             self.clip_reward(rows.rewards, recipe.reward_clip),

@@ -167,7 +167,7 @@ def check_truncation_bootstraps(add):
         if truncated[0] or terminated[0]:
             memory.add(action, reward, no, no, yes, frame)  # the reset row
     batch = memory.gather(torch.arange(3))
-    found = targets_of(Learner(recipe_of(), Constant())._parts, batch)
+    found = targets_of(Learner(recipe_of(), Constant()).parts, batch)
     assert found.tolist() == [1.0 + 5.0, 2.0, 3.0 + 5.0]
 
 
@@ -355,7 +355,7 @@ def test_no_gradient_flows_through_the_target_into_the_online_network():
         learner.update([batch])
         found = [p.grad.clone() for p in learner.online.parameters()]
         fresh = Learner(recipe_of(double=True), TinyNetwork())
-        y = targets_of(fresh._parts, batch)
+        y = targets_of(fresh.parts, batch)
         predicted = fresh.online(batch.states).gather(1, batch.actions[:, None])[:, 0]
         huber_loss(predicted, y).sum().backward()
         for one, other in zip(found, fresh.online.parameters(), strict=True):
@@ -466,7 +466,7 @@ def test_a_soft_target_moves_at_every_update():
     check_soft_target_follows_each_update(Learner(recipe, TinyNetwork()))
 
     class MixesOncePerCall(Learner):
-        def _updates_before_copy(self):
+        def updates_before_copy(self):
             return 10**9
 
     class MixesWhenAHardCopyIsDue(Learner):
@@ -499,7 +499,7 @@ def check_together_equals_one_by_one(make, calls=(5, 1, 4), tolerance=1e-6):
 
 
 class SharesAcrossCopies(Learner):
-    def _updates_before_copy(self):
+    def updates_before_copy(self):
         return 10**9
 
     def _move_target(self):
@@ -508,9 +508,9 @@ class SharesAcrossCopies(Learner):
 
 
 class SharesUnderDouble(Learner):
-    def _update_with_one_target(self, batches):
-        targets = [targets_of(self._parts, batch) for batch in batches]  # all beforehand
-        return [fit_targets(self._parts, b, y) for b, y in zip(batches, targets, strict=True)]
+    def update_between_copies(self, batches):
+        targets = [targets_of(self.parts, batch) for batch in batches]  # all beforehand
+        return [fit_targets(self.parts, b, y) for b, y in zip(batches, targets, strict=True)]
 
 
 def test_updates_with_shared_targets_equal_updates_one_by_one():
@@ -552,8 +552,8 @@ def test_shared_targets_of_the_real_network():
     batches = random_batches(2, shape=(4, 36, 36), actions=4)
     learner = Learner(recipe_of(), QNetwork(4, (36, 36)))
     together = Batch(*(torch.cat(fields) for fields in zip(*batches, strict=True)))
-    shared = targets_of(learner._parts, together)
-    alone = torch.cat([targets_of(learner._parts, batch) for batch in batches])
+    shared = targets_of(learner.parts, together)
+    alone = torch.cat([targets_of(learner.parts, batch) for batch in batches])
     torch.testing.assert_close(shared, alone, atol=1e-6, rtol=0)
 
 
@@ -726,7 +726,7 @@ def test_gradients_do_not_add_up_over_updates():
         one.update([first])
         fresh = copy.deepcopy(one.online)
         fresh.zero_grad(set_to_none=True)
-        y = targets_of(one._parts, second)
+        y = targets_of(one.parts, second)
         predicted = fresh(second.states).gather(1, second.actions[:, None])[:, 0]
         huber_loss(predicted, y).sum().backward()
         one.update([second])
@@ -747,32 +747,6 @@ def test_gradients_do_not_add_up_over_updates():
 
 
 # ---- precision and devices -----------------------------------------------------------------------
-
-
-def check_bf16_uses_fresh_weights(update):
-    """Two updates in one call must equal two calls, in bf16 too."""
-    recipe = recipe_of(learning_rate=0.05)
-    together, alone = (Learner(recipe, TinyNetwork(), "bf16") for _ in range(2))
-    batches = random_batches(4)
-    update(together, batches)
-    for batch in batches:
-        alone.update([batch])
-    torch.testing.assert_close(
-        weights_of(together.online), weights_of(alone.online), atol=1e-3, rtol=0
-    )
-
-
-def test_autocast_does_not_compute_with_old_weights():
-    """The cache of converted weights outlives an update; a second one would not see the first."""
-    check_bf16_uses_fresh_weights(lambda learner, batches: learner.update(batches))
-
-    def with_a_cache(learner, batches):
-        with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=True):
-            learner.precision = "fp32"
-            learner.update(batches)
-
-    with pytest.raises(AssertionError):
-        check_bf16_uses_fresh_weights(with_a_cache)
 
 
 def test_bf16_keeps_weights_and_targets_in_fp32():

@@ -10,6 +10,7 @@ from dqn_ref import learner as learner_module
 from dqn_ref.hardware import autocast, choose_precision
 from dqn_ref.learner import Learner
 from dqn_ref.network import QNetwork
+from dqn_ref.precision import CopyingOptimizer
 from dqn_ref.recipes import get_recipe
 from dqn_ref.replay import Batch
 
@@ -58,11 +59,19 @@ def test_two_updates_in_one_call_equal_two_calls():
     assert_second_update_sees_the_first()
 
 
-def test_that_notices_weights_converted_once_per_call(monkeypatch):
-    def with_cache(precision, device):
-        return torch.autocast(device.type, dtype=torch.bfloat16)
+def test_that_notices_a_copy_refreshed_once_per_call(monkeypatch):
+    def step_without_refresh(self):
+        self._working.pass_gradients()
+        self._optimizer.step()
 
-    monkeypatch.setattr(learner_module, "autocast", with_cache)
+    def update_and_refresh(self, batches):
+        metrics = update(self, batches)
+        self.refresh()
+        return metrics
+
+    update = Learner.update
+    monkeypatch.setattr(CopyingOptimizer, "step", step_without_refresh)
+    monkeypatch.setattr(Learner, "update", update_and_refresh)
     with pytest.raises(AssertionError):
         assert_second_update_sees_the_first()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -56,6 +57,7 @@ def common_facts(
     precision: str,
     epsilon: float,
     steps_per_turn: int,
+    updates_at_once: int = 1,
     memory_bytes: int,
     memory_capacity: int,
     transitions_stored: int,
@@ -67,6 +69,7 @@ def common_facts(
         precision: of the arithmetic in an update, such as "fp32".
         epsilon: probability of a random action now.
         steps_per_turn: agent steps that the loop takes at once.
+        updates_at_once: updates that the loop makes as a group.
         memory_bytes: of the replay memory's arrays, at full capacity.
         memory_capacity: transitions.
         transitions_stored: in the memory now; resident memory grows with them.
@@ -79,6 +82,7 @@ def common_facts(
         "precision": precision,
         "epsilon": epsilon,
         "steps_per_turn": steps_per_turn,
+        "updates_at_once": updates_at_once,
         "network_parameters": sum(tensor.numel() for tensor in parameters),
         "resident_mib": psutil.Process().memory_info().rss / 2**20,
         "bytes_per_transition": memory_bytes / memory_capacity,
@@ -110,6 +114,18 @@ def agreed_updates(counted: int, adam: Any) -> int:
     return counted
 
 
+def gymnasium_name(game: str) -> str:
+    """Of a game without frame skip and sticky actions: breakout is BreakoutNoFrameskip-v4."""
+    return "".join(part.capitalize() for part in game.split("_")) + "NoFrameskip-v4"
+
+
+def replay_buffer_bytes(memory: Any) -> int:
+    """Bytes of the arrays of Stable-Baselines3's `ReplayBuffer`, all of its capacity."""
+    names = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+    # With `optimize_memory_usage` there are no `next_observations`.
+    return sum(getattr(memory, name).nbytes for name in names if hasattr(memory, name))
+
+
 class StableBaselines3Worker:
     """Stable-Baselines3's DQN as its zoo configures it for Atari, its own `learn` loop.
 
@@ -131,8 +147,7 @@ class StableBaselines3Worker:
         gymnasium.register_envs(ale_py)
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self._settings = settings
-        name = "".join(part.capitalize() for part in settings.game.split("_"))
-        env = make_atari_env(f"{name}NoFrameskip-v4", n_envs=1, seed=settings.seed)
+        env = make_atari_env(gymnasium_name(settings.game), n_envs=1, seed=settings.seed)
         self._model = DQN(
             "CnnPolicy",
             VecFrameStack(env, n_stack=4),
@@ -164,14 +179,13 @@ class StableBaselines3Worker:
 
     def facts(self) -> dict[str, Any]:
         model, memory = self._model, self._model.replay_buffer
-        arrays = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
         parameters = list(model.q_net.parameters())
         return common_facts(
             parameters=parameters,
             precision=short_dtype(parameters[0].dtype),
             epsilon=model.exploration_rate,
             steps_per_turn=model.train_freq.frequency * model.n_envs,
-            memory_bytes=sum(getattr(memory, name).nbytes for name in arrays),
+            memory_bytes=replay_buffer_bytes(memory),
             memory_capacity=memory.buffer_size,
             transitions_stored=memory.size(),
         )
@@ -191,7 +205,7 @@ class DqnRefWorker:
     """The course's agent: recipe `laptop`, by the function behind `python -m dqn_ref train`.
 
     What a run writes (log.csv, games.csv, TensorBoard, checkpoints) is written here too, to a
-    temporary folder. Fixed here is what both contenders must have in common; lanes, precision and
+    temporary folder. Fixed here is what all contenders must have in common; lanes, precision and
     everything else are the recipe's.
 
     `train` is one call that lasts for the whole run, so it has a thread of its own, which
@@ -215,7 +229,7 @@ class DqnRefWorker:
             epsilon_end=settings.epsilon,
             epsilon_delay_steps=settings.warm_transitions,
             epsilon_decay_steps=0,
-            # What `sb3` does too, whatever becomes of the recipe.
+            # What the others do too, whatever becomes of the recipe.
             frame_height=84,
             frame_width=84,
             stack_frames=4,
@@ -229,6 +243,7 @@ class DqnRefWorker:
             optimizer_epsilon=1e-8,
             discount=settings.discount,
             double=False,
+            n_step=1,
             target_tau=1.0,
             total_steps=10**9,  # ended by `close`
             seed=settings.seed,
@@ -263,10 +278,51 @@ class DqnRefWorker:
             precision=parts.learner.precision,
             epsilon=float(parts.epsilon().max()),
             steps_per_turn=parts.lanes.lanes,
+            updates_at_once=parts.recipe.updates_at_once,
             memory_bytes=parts.memory.nbytes,
             memory_capacity=parts.recipe.memory_frames,
             transitions_stored=len(parts.memory),
         )
+
+    def dissect(self, steps: int, seconds: float) -> dict[str, Any]:
+        """What the floor is calculated from; see `benchmarks.floor`.
+
+        Args:
+            steps: to train with a timer around each part of the loop.
+            seconds: for the measurement of the matrix rate, about.
+        Returns:
+            `profile` (steps, updates, and seconds by part of the loop), `forward_flop` of each
+            layer, and `matrix`, this process's matrix rate in the precision of its updates.
+        """
+        import torch
+
+        from benchmarks.floor import forward_flop, matrix_rate
+
+        recipe, learner = self._parts.recipe, self._parts.learner
+        shape = (recipe.batch_size, recipe.stack_frames, *recipe.frame_shape)
+        return {
+            "profile": self._profile(steps),
+            "forward_flop": forward_flop(learner.online, torch.zeros(shape, dtype=torch.uint8)),
+            "matrix": matrix_rate(learner.precision, seconds),
+        }
+
+    def _profile(self, steps: int) -> dict[str, Any]:
+        from benchmarks.floor import Method, timed_methods
+
+        parts = self._parts
+        methods = [
+            Method("act", parts, "act"),
+            Method("send+recv", parts.lanes, "send"),
+            Method("learn", parts, "learn"),
+            Method("send+recv", parts.lanes, "recv"),
+            Method("remember", parts, "remember"),
+        ]
+        with timed_methods(methods) as seconds:
+            started = time.perf_counter()
+            steps, updates = self.run_block(steps)
+            whole = time.perf_counter() - started
+        rest = whole - sum(seconds.values())
+        return {"steps": steps, "updates": updates, "seconds": seconds | {"rest": rest}}
 
     def close(self) -> None:
         if self._thread.is_alive():
@@ -310,7 +366,14 @@ class Entry(NamedTuple):
     load: Callable[[], Callable[[Settings, int], Contender]]
 
 
+def _load_single_loop() -> Callable[[Settings, int], Contender]:
+    from benchmarks.single_loop import SingleLoopWorker
+
+    return SingleLoopWorker
+
+
 CONTENDERS: dict[str, Entry] = {
     "sb3": Entry("stable_baselines3", "stable-baselines3", lambda: StableBaselines3Worker),
+    "single": Entry("stable_baselines3", "stable-baselines3", _load_single_loop),
     "dqn_ref": Entry("dqn_ref", "dqn-breakout-course", lambda: DqnRefWorker),
 }

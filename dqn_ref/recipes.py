@@ -74,7 +74,7 @@ class Recipe:
 
     # --- replay memory ------------------------------------------------------------------------
     memory_frames: int = _setting(200_000, "frames kept, one per step and one per game start")
-    learning_starts: int = _setting(10_000, "steps before the first update")
+    learning_starts: int = _setting(5_000, "steps before the first update")
     batch_size: int = _setting(32, "transitions per update")
     train_every_steps: int = _setting(4, "steps per update")
     updates_at_once: int = _setting(
@@ -84,7 +84,7 @@ class Recipe:
     # --- exploration --------------------------------------------------------------------------
     epsilon_start: float = _setting(1.0, "probability of a random action at the beginning")
     epsilon_end: float = _setting(0.02, "and at the end of the decay")
-    epsilon_decay_steps: int = _setting(150_000, "steps the decay takes")
+    epsilon_decay_steps: int = _setting(60_000, "steps the decay takes")
     epsilon_delay_steps: int = _setting(0, "steps before the decay begins")
 
     # --- learning -----------------------------------------------------------------------------
@@ -93,13 +93,13 @@ class Recipe:
         "adam; rmsprop: uncentred, epsilon outside the root; nature_rmsprop: centred, inside",
         ("adam", "rmsprop", "nature_rmsprop"),
     )
-    learning_rate: float = _setting(1e-4, "step size of the optimiser")
+    learning_rate: float = _setting(2e-4, "step size of the optimiser")
     optimizer_epsilon: float = _setting(1e-8, "epsilon of the optimiser, see `optimizer`")
     gradient_momentum: float = _setting(0.95, "decay of the mean gradient (nature_rmsprop)")
     squared_gradient_momentum: float = _setting(0.95, "decay of the mean square (both rmsprops)")
     huber_delta: float = _setting(1.0, "errors beyond this count linearly; inf: half the square")
     loss_reduction: str = _setting("mean", "over the minibatch", ("mean", "sum"))
-    n_step: int = _setting(1, "rewards summed before the value of the next state counts")
+    n_step: int = _setting(3, "rewards summed before the value of the next state counts")
     double: bool = _setting(False, "Double DQN: the online network chooses the next action")
     target_every_steps: int = _setting(1_000, "steps between copies into the target network")
     target_tau: float = _setting(
@@ -241,6 +241,7 @@ _MNIH2015 = Recipe(
     learning_rate=2.5e-4,
     optimizer_epsilon=0.01,
     loss_reduction="sum",
+    n_step=1,
     target_every_steps=10_000,
     eval_every_steps=250_000,
     total_steps=50_000_000,
@@ -256,6 +257,7 @@ _GPU = dataclasses.replace(
     learning_starts=50_000,
     epsilon_end=0.01,
     epsilon_decay_steps=1_000_000,
+    learning_rate=1e-4,
     target_every_steps=2_048,  # 16 groups of updates
     total_steps=10_000_000,
     log_every_steps=50_000,
@@ -281,6 +283,7 @@ _GALLERY = dataclasses.replace(
     epsilon_end=0.05,
     epsilon_decay_steps=5_000,
     learning_rate=5e-4,
+    n_step=1,
     target_every_steps=400,
     total_steps=13_000,
     log_every_steps=500,
@@ -295,7 +298,7 @@ RECIPES: dict[str, Recipe] = {
 }
 
 RECIPE_NOTES: dict[str, str] = {
-    "laptop": "made for a few CPU cores: sixteen games at once, Adam, FIRE pressed",
+    "laptop": "made for a few CPU cores: sixteen games at once, Adam, 3-step returns",
     "mnih2015": "Nature's published code, one game at a time, slow and exact",
     "gallery": "the shooting gallery of dqn_ref/games.py, a game of pixels learnt in a minute",
     "gpu": "one GPU: 128 games at once, 32 transitions per 4 steps as in Nature",

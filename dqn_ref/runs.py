@@ -233,6 +233,9 @@ def train(
         raise RunError(f"{run_dir} exists already; choose another --run-dir or give --resume")
     machine: dict = {}
     recipe = resolve(recipe, machine.update)
+    if recipe.n_step > 1 and not pieces.is_reference("ReplayMemory"):
+        recipe = dataclasses.replace(recipe, n_step=1)
+        print("the memory in use keeps single steps: n_step is 1 in this run")
     if show_bar:
         print(f"{recipe.precision} on {recipe.device}: {machine['precision_reason']}")
     parts = build(recipe, pieces, make_env)

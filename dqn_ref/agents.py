@@ -30,19 +30,23 @@ from dqn_ref.video import write_video
 
 
 def load_agent(
-    run_dir: Path, weights: Path | None = None, precision: str | None = None
+    run_dir: Path,
+    weights: Path | None = None,
+    precision: str | None = None,
+    device: str = "cpu",
 ) -> tuple[Recipe, Learner]:
-    """A trained agent on the CPU.
+    """A trained agent, by default on the CPU.
 
     Args:
         run_dir: a run, for its recipe and last weights.
         weights: other weights of the same network.
         precision: "fp32", "bf16" or "auto" instead of the run's own; bf16 is very slow on a CPU
             without instructions for it.
+        device: where it computes.
     Raises:
         RecipeError, CheckpointError: in one sentence.
     """
-    recipe = dataclasses.replace(Recipe.load(run_dir / RECIPE_FILE), device="cpu", lanes=1)
+    recipe = dataclasses.replace(Recipe.load(run_dir / RECIPE_FILE), device=device, lanes=1)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     lanes = make_lanes(recipe, 1)
@@ -53,7 +57,7 @@ def load_agent(
     if weights is None and not path.exists():
         raise CheckpointError(f"{run_dir} has no weights yet; wait for its first checkpoint")
     load_weights(path, network)
-    chosen = choose_precision(precision or recipe.precision, torch.device("cpu"))
+    chosen = choose_precision(precision or recipe.precision, torch.device(device))
     return recipe, Learner(recipe, network, chosen)
 
 
@@ -64,10 +68,11 @@ def evaluate_run(
     seed: int,
     weights: Path | None = None,
     precision: str | None = None,
+    device: str = "cpu",
 ) -> Evaluation:
     """Score a run's last weights under the evaluation contract."""
-    recipe, learner = load_agent(run_dir, weights, precision)
-    return evaluate_network(recipe, learner.q_values, games, epsilon, seed)
+    recipe, learner = load_agent(run_dir, weights, precision, device)
+    return evaluate_network(recipe, learner.q_values, games, epsilon, seed, device=device)
 
 
 def film_run(

@@ -64,6 +64,9 @@ def resolve(recipe: Recipe, tell: Callable[[dict], None] = lambda machine: None)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     device = choose_device(recipe.device)
+    if device.type == "cuda":
+        # Shapes never change, so trying the kernels out pays.
+        torch.backends.cudnn.benchmark = True
     choice = precision_choice(recipe.precision, device)
     refuse_if_too_large(recipe, device)
     tell(

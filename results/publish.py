@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -18,15 +19,23 @@ from dqn_ref.agents import evaluate_run, load_agent
 from dqn_ref.checkpoints import load_tensors, save_weights
 from dqn_ref.evaluation import EVALUATION_FRAMES
 from dqn_ref.recipes import Recipe
-from dqn_ref.reporting import history, plot_run
+from dqn_ref.reporting import plot_run, read_rows
 from dqn_ref.runs import CHECKPOINT_FILE, RECIPE_FILE, WEIGHTS_FILE
 
 GAMES, SEED = 30, 0
 EPSILONS = (0.05, 0.001)
 
 
-def publish(run_dir: Path, target: Path, command: str, machine: str, commit: str) -> dict:
-    """Copy, shrink, evaluate and describe a run; the description."""
+def publish(
+    run_dir: Path,
+    target: Path,
+    command: str,
+    machine: str,
+    commit: str,
+    device: str = "cpu",
+    games: int = GAMES,
+) -> dict:
+    """Copy, shrink, evaluate (on `device`) and describe a run; the description."""
     target.mkdir(parents=True)
     trained = Recipe.load(run_dir / RECIPE_FILE)
     _, learner = load_agent(run_dir)
@@ -37,7 +46,14 @@ def publish(run_dir: Path, target: Path, command: str, machine: str, commit: str
     _, checkpoint = load_tensors(run_dir / CHECKPOINT_FILE)
     steps = checkpoint["counters"]["steps"]
     save_weights(target / WEIGHTS_FILE, learner.online, {"steps": steps}, half=True)
-    plot_run(target, target / "curve.png")
+    try:
+        plot_run(target, target / "curve.png")
+    except ModuleNotFoundError as error:  # a server that only trains
+        print(
+            f"no learning curve, {error.name} is not installed: draw it elsewhere, with "
+            "python -m dqn_ref plot"
+        )
+    score = float(read_rows(target / "log.csv")[-1]["score_mean"])  # nan: no game has ended
     description = {
         "command": command,
         "machine": machine,
@@ -47,19 +63,19 @@ def publish(run_dir: Path, target: Path, command: str, machine: str, commit: str
         "agent_steps": steps,
         "updates": checkpoint["counters"]["updates"],
         "wall_seconds": round(checkpoint["wall_seconds"]),
-        "training_score_mean_of_100": float(history(target)["score_mean"].iloc[-1]),
-        "evaluations": [evaluation(target, epsilon) for epsilon in EPSILONS],
+        "training_score_mean_of_100": None if math.isnan(score) else score,
+        "evaluations": [evaluation(target, epsilon, device, games) for epsilon in EPSILONS],
     }
     (target / "about.json").write_text(json.dumps(description, indent=2) + "\n")
     return description
 
 
-def evaluation(run_dir: Path, epsilon: float) -> dict:
+def evaluation(run_dir: Path, epsilon: float, device: str, games: int) -> dict:
     """The evaluation contract's numbers for the shipped weights."""
-    result = evaluate_run(run_dir, GAMES, epsilon, SEED)
+    result = evaluate_run(run_dir, games, epsilon, SEED, device=device)
     return {
         "epsilon": epsilon,
-        "games": GAMES,
+        "games": games,
         "seed": SEED,
         "max_frames_per_game": EVALUATION_FRAMES,
         "mean": round(result.mean, 2),

@@ -13,12 +13,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """A recipe may choose the threads of the whole process: no module leaves its choice behind."""
+    """A run chooses threads and denormals of the whole process: no module leaves them behind."""
     import torch
 
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(1)
+    torch.set_flush_denormal(False)
 
 
 def _skip_is_failure(report, markers: set[str]) -> bool:

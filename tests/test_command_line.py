@@ -31,6 +31,7 @@ BREAKOUT = [
     "--memory-frames", "5000", "--log-every-steps", "500", "--checkpoint-every-steps", "1000",
     "--frame-height", "44", "--frame-width", "44", "--architecture", "mnih2013",
     "--batch-size", "8", "--device", "cpu", "--precision", "fp32", "--threads", "1",
+    "--lanes", "8", "--updates-at-once", "2",
 ]  # fmt: skip
 GALLERY = [
     "--game", "gallery", "--door", "gym", "--repeat-frames", "1", "--max-over", "none",

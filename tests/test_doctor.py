@@ -53,7 +53,7 @@ def test_old_and_missing_packages(monkeypatch):
     told = findings(doctor.check_packages)
     assert re.search(r"\[fix\] moviepy +1\.0\.3 is installed, the course needs .*>=2\.1", told)
     assert re.search(r"\[fix\] pandas +missing", told)
-    assert f"\"{sys.executable}\" -m pip install -c constraints.txt" in told
+    assert f'"{sys.executable}" -m pip install -c constraints.txt' in told
     assert re.search(r"\[ok\]  numpy +99", told)
     assert "pytest" not in told, "development packages are not the learner's"
 

@@ -342,7 +342,11 @@ def test_stacks_break_at_a_life_where_they_do_in_training():
         with pytest.raises(AssertionError):
             check_stacks_break_as_in_training(
                 lambda lanes, stack, policy, _, seed: evaluate(
-                    lanes, stack, policy, not breaks, seed  # noqa: B023 - called at once
+                    lanes,
+                    stack,
+                    policy,
+                    not breaks,  # noqa: B023 - called at once
+                    seed,
                 ),
                 breaks,
             )

@@ -1,6 +1,8 @@
 """What the machine has: device, precision, memory. Refusals are one sentence that helps."""
 
 import contextlib
+import subprocess
+import sys
 import time
 
 import psutil
@@ -119,6 +121,26 @@ def test_a_memory_that_would_not_fit_is_refused_with_one_that_would(monkeypatch)
     check_what_is_proposed_fits(refuse_if_too_large, monkeypatch)
     with pytest.raises(AssertionError):
         check_what_is_proposed_fits(lambda recipe, device: None, monkeypatch)
+
+
+DENORMALS = """
+import torch
+from dqn_ref.recipes import get_recipe
+from dqn_ref.runs import resolve
+if {flush}:
+    resolve(get_recipe("gallery", device="cpu", precision="fp32", threads=2))
+tiny = torch.full((1_000_000,), 71_362, dtype=torch.int32).view(torch.float32)  # 1e-40
+print(int((tiny * 1).view(torch.int32).count_nonzero()), torch.set_flush_denormal(True))
+"""
+
+
+def test_a_training_counts_denormals_as_zero_in_all_its_threads():
+    """In a process of its own: the mode outlives the call. Without it the numbers stay."""
+    for flush in (True, False):
+        command = [sys.executable, "-c", DENORMALS.format(flush=flush)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        left, possible = output.split()
+        assert int(left) == (0 if flush and possible == "True" else 1_000_000)
 
 
 @pytest.mark.cuda

@@ -138,8 +138,9 @@ def test_double_chooses_by_the_online_and_values_by_the_target_network():
         check_double(lambda r, d, t, q, online=None: td_targets(r, d, t, q))
     with pytest.raises(AssertionError):  # roles exchanged
         check_double(
-            lambda r, d, t, q, online=None: td_targets(r, d, t, *((online, q) if online is not None
-                                                                 else (q,)))
+            lambda r, d, t, q, online=None: td_targets(
+                r, d, t, *((online, q) if online is not None else (q,))
+            )
         )
 
 

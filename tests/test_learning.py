@@ -18,9 +18,10 @@ from dqn_ref.evaluation import evaluate_network, play_random_game
 from dqn_ref.games import Chain, ShootingGallery
 from dqn_ref.learner import Learner, td_targets, training_step
 from dqn_ref.pieces import REFERENCE, Pieces
+from dqn_ref.precision import WorkingCopy
 from dqn_ref.recipes import Recipe, get_recipe
 from dqn_ref.runs import build, resolve
-from dqn_ref.training import clip_reward
+from dqn_ref.training import clip_reward, training_loop
 
 BEST_SCORE = 1.0
 UPDATES = 2_500
@@ -147,6 +148,41 @@ def test_every_broken_agent_is_noticed(fault, seed):
 @pytest.mark.long
 def test_bf16_learns_the_gallery_too():
     assert_learnt(gallery_outcome(precision="bf16"))
+
+
+def last_games(precision: str, seed: int, games: int = 100) -> float:
+    """Mean score of the last games of a training, played with the recipe's last epsilon."""
+    recipe = dataclasses.replace(GALLERY, precision=precision, seed=seed)
+    parts, scores = build(resolve(recipe)), []
+
+    def on_step(parts, rows) -> bool:
+        scores.extend(game.score for game in parts.finished)
+        return False
+
+    try:
+        training_loop(parts, recipe.total_steps, on_step)
+    finally:
+        parts.lanes.close()
+    assert len(scores) > 3 * games
+    return float(np.mean(scores[-games:]))
+
+
+def assert_within_the_spread(scores: list[float], of: list[float]) -> None:
+    # A mean of 100 games of 0 or 1, of which a tenth is lost, is known to 0.03 (standard error):
+    # twice that beyond what three seeds happened to show.
+    margin = 0.06
+    assert min(of) - margin <= np.mean(scores) <= max(of) + margin, (scores, of)
+
+
+@pytest.mark.long
+def test_bf16_learns_the_gallery_as_fp32_does(monkeypatch):
+    """The curve's end within the spread of fp32's; broken: a copy that never hears of updates."""
+    seeds = range(3)
+    fp32 = [last_games("fp32", seed) for seed in seeds]
+    assert_within_the_spread([last_games("bf16", seed) for seed in seeds], fp32)
+    monkeypatch.setattr(WorkingCopy, "refresh", lambda self: None)
+    with pytest.raises(AssertionError):
+        assert_within_the_spread([last_games("bf16", 0)], fp32)
 
 
 CHAIN = dataclasses.replace(

@@ -5,12 +5,14 @@ broken variant must fail.
 """
 
 import math
+import types
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from dqn_ref import network as network_module
 from dqn_ref.network import QNetwork, count_parameters
 
 
@@ -153,8 +155,10 @@ def by_hand(network, states):
     """The network's formula with float input, division written out here."""
     x = states.to(torch.float32) / 255.0
     for layer in network.convolutions:
-        x = functional.relu(x) if isinstance(layer, nn.ReLU) else functional.conv2d(
-            x, layer.weight, layer.bias, layer.stride, layer.padding
+        x = (
+            functional.relu(x)
+            if isinstance(layer, nn.ReLU)
+            else functional.conv2d(x, layer.weight, layer.bias, layer.stride, layer.padding)
         )
     x = x.flatten(1)
     for layer in network.head:
@@ -238,6 +242,109 @@ def test_memory_layout_does_not_change_the_values():
         expected = network(states)
         found = network.to(memory_format=torch.channels_last)(states)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+# ---- the first convolution in blocks -------------------------------------------------------------
+
+
+def windows(count, shape):
+    """States as a memory gives them: four of the five frames of a window, not contiguous."""
+    return random_states(count, (5, *shape))[:, 1:]
+
+
+def convolved(convolve, layer, states):
+    """What a first layer gives, and the gradients of its weights."""
+    layer.zero_grad()
+    found = convolve(layer, states)
+    torch.manual_seed(3)
+    (found * torch.randn(found.shape)).sum().backward()
+    return found.detach(), layer.weight.grad.clone(), layer.bias.grad.clone()
+
+
+def plainly(layer, states):
+    return functional.conv2d(states.float() / 255, layer.weight, layer.bias, layer.stride)
+
+
+def check_blocks_equal_the_convolution(convolve, layer, states):
+    expected, found = (convolved(f, layer, states) for f in (plainly, convolve))
+    for one, other in zip(found, expected, strict=True):
+        assert one.shape == other.shape
+        assert (one - other).norm() <= 1e-5 * other.norm()
+
+
+def with_weight(change):
+    """Blocks, computed with weights that are not the layer's."""
+
+    def convolve(layer, states):
+        meddled = types.SimpleNamespace(
+            weight=change(layer.weight), bias=layer.bias, kernel_size=layer.kernel_size
+        )
+        return network_module._convolve_blocks(meddled, states)
+
+    return convolve
+
+
+BROKEN_BLOCKS = {
+    "rows and columns exchanged": with_weight(lambda w: w.transpose(2, 3)),
+    "pixels of a block in another order": with_weight(
+        lambda w: w.unflatten(3, (2, 4)).flip(4).flatten(3)
+    ),
+    "blocks of a kernel in another order": with_weight(
+        lambda w: w.unflatten(2, (2, 4)).flip(2).flatten(2, 3)
+    ),
+    "not divided by 255": with_weight(lambda w: w * 255),
+    "no gradient": with_weight(lambda w: w.detach() + 0 * w),
+}
+
+
+@pytest.fixture
+def blocks_in_fp32(monkeypatch):
+    """In bf16 the rounding would hide small faults."""
+    monkeypatch.setattr(torch, "get_autocast_dtype", lambda device: torch.float32)
+
+
+@pytest.mark.parametrize("shape", [(84, 84), (105, 80), (36, 36), (39, 44)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_blocks_equal_the_convolution(shape, layout, blocks_in_fp32):
+    """Values and gradients; rows that fill no block are left over, as by the convolution."""
+    for layer in (nn.Conv2d(4, 32, 8, 4), nn.Conv2d(3, 5, 4, 4), nn.Conv2d(1, 2, 12, 4)):
+        layer.to(memory_format=layout)
+        states = windows(3, shape)[:, : layer.in_channels]
+        assert network_module._splits_into_blocks(layer, states)
+        check_blocks_equal_the_convolution(network_module._convolve_blocks, layer, states)
+
+
+@pytest.mark.parametrize("fault", BROKEN_BLOCKS)
+def test_other_blocks_are_found(fault, blocks_in_fp32):
+    with pytest.raises(AssertionError):
+        check_blocks_equal_the_convolution(
+            BROKEN_BLOCKS[fault], nn.Conv2d(4, 8, 8, 4), windows(2, (36, 36))
+        )
+
+
+def test_what_is_not_made_of_blocks_is_convolved_plainly(monkeypatch):
+    """Padding, other strides, a width of no whole blocks, rows whose bytes do not lie together."""
+
+    def never(layer, states):
+        raise RuntimeError("blocks")
+
+    monkeypatch.setattr(network_module, "_convolve_blocks", never)
+    cases = {
+        "width": (QNetwork(4, (84, 82)), windows(2, (84, 82))),
+        "padding": (QNetwork(4, conv1_padding=1), windows(2, (84, 84))),
+        "columns first": (QNetwork(4), windows(2, (84, 84)).transpose(2, 3)),
+        "channels last": (QNetwork(4), random_states(2).to(memory_format=torch.channels_last)),
+        "fp32": (QNetwork(4), windows(2, (84, 84))),
+    }
+    for name, (network, states) in cases.items():
+        with torch.no_grad():
+            expected = by_hand(network, states)
+            with torch.autocast("cpu", torch.bfloat16, enabled=name != "fp32"):
+                torch.testing.assert_close(network(states).float(), expected, atol=5e-3, rtol=0)
+    stride = nn.Conv2d(4, 8, 8, 2)
+    assert not network_module._splits_into_blocks(stride, windows(2, (84, 84)))
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(RuntimeError, match="blocks"):
+        QNetwork(4)(windows(2, (84, 84)))  # the rule itself: elsewhere there are blocks
 
 
 # ---- initial weights -----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """bf16: the same learning step with coarser arithmetic, not another one."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -92,6 +93,96 @@ def test_weights_and_optimiser_stay_fp32():
     tensors += [v for s in learner.optimizer.state.values() for v in s.values()]
     assert {tensor.dtype for tensor in tensors} == {torch.float32}
     assert learner.q_values(make_batches(1)[0].states).dtype == torch.float32
+
+
+# ---- the copy that computes ----------------------------------------------------------------------
+
+
+def assert_copies_follow(learner: Learner) -> None:
+    for working in (learner._online, learner._target):
+        pairs = zip(working.network.parameters(), working.weights.parameters(), strict=True)
+        for copied, weight in pairs:
+            assert copied.dtype == torch.bfloat16 and weight.dtype == torch.float32
+            assert torch.equal(copied, weight.bfloat16())
+
+
+def check_copies_follow_through_updates() -> None:
+    recipe = dataclasses.replace(RECIPE, target_every_steps=8)  # a copy every two updates
+    learner = Learner(recipe, QNetwork(3, (36, 36), architecture="mnih2013"), "bf16")
+    assert_copies_follow(learner)
+    targets = [weights_in(learner.target)]
+    for batch in make_batches(5):
+        learner.update([batch])
+        assert_copies_follow(learner)
+        targets.append(weights_in(learner.target))
+    moved = [not torch.equal(a, b) for a, b in itertools.pairwise(targets)]
+    assert moved == [False, True, False, True, False]
+
+
+def weights_in(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+def test_the_copies_are_the_rounded_weights_after_every_update(monkeypatch):
+    """A stale copy acts and learns on with weights of long ago: online, and target."""
+    check_copies_follow_through_updates()
+
+    def step_without_refresh(self):
+        self._working.pass_gradients()
+        self._optimizer.step()
+
+    def move_without_refresh(self):
+        if self.updates % self.recipe.target_every_updates == 0:
+            self._copy_target(self.online, self.target, 1.0)
+
+    for owner, name, broken in (
+        (CopyingOptimizer, "step", step_without_refresh),
+        (Learner, "_move_target", move_without_refresh),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(AssertionError):
+            patch.setattr(owner, name, broken)
+            check_copies_follow_through_updates()
+
+
+def test_in_fp32_nothing_is_copied():
+    learner = Learner(RECIPE, QNetwork(3, (36, 36)))
+    assert learner.parts.online is learner.online and learner.parts.target is learner.target
+    assert learner.parts.optimizer is learner.optimizer
+
+
+class Linear(torch.nn.Module):
+    """Weights that all lie between 0.05 and 0.1, where bf16 shows steps of 2e-4 and more."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(4 * 36, 3)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(0.05, 0.1)
+
+    def forward(self, states):
+        return self.layer(states[:, :, ::6, ::6].flatten(1).to(self.layer.weight.dtype) / 255)
+
+
+def assert_small_steps_add_up(make) -> None:
+    """200 steps of 1e-5 in one direction are 2e-3, whatever bf16 can show of each."""
+    (batch,) = make_batches(1)
+    batch = batch._replace(rewards=torch.full((32,), 1_000.0))
+    before = weights_in(Linear())
+    learner = make(dataclasses.replace(RECIPE, learning_rate=1e-5))
+    for _ in range(200):
+        learner.update([batch])
+    moved = weights_in(learner.online).float() - before
+    assert moved.mean() == pytest.approx(2e-3, rel=0.05)
+
+
+def test_updates_smaller_than_bf16_can_show_add_up():
+    """The broken variant keeps its weights in bf16, where every single update rounds to nothing."""
+    assert_small_steps_add_up(lambda recipe: Learner(recipe, Linear(), "fp32"))
+    assert_small_steps_add_up(lambda recipe: Learner(recipe, Linear(), "bf16"))
+    with pytest.raises(AssertionError):
+        assert_small_steps_add_up(lambda recipe: Learner(recipe, Linear().bfloat16(), "bf16"))
 
 
 def test_autocast_computes_in_the_precision_it_names():

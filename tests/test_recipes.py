@@ -8,6 +8,7 @@ field that nobody honours is found here.
 import argparse
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 
@@ -33,7 +34,8 @@ SMALL = dict(
     frame_height=20, frame_width=20, architecture="mnih2013", lanes=2, batch_size=8,
     memory_frames=2_000, learning_starts=20, total_steps=120, log_every_steps=30,
     checkpoint_every_steps=40, device="cpu", precision="fp32", threads=1,
-    target_every_steps=40, epsilon_decay_steps=100,
+    target_every_steps=40, epsilon_decay_steps=100, updates_at_once=1,
+    n_step=1,
 )  # fmt: skip
 ATARI = dict(SMALL, game="breakout", door="ale", repeat_frames=4, max_over="luminance")
 
@@ -182,6 +184,16 @@ def actions_taken(recipe):
 
 def when_updates_come(recipe):
     return loop_of(recipe)[2]
+
+
+def sizes_of_groups(recipe):
+    """How many updates a turn makes."""
+    updates = [0, *when_updates_come(recipe)]
+    return {after - before for before, after in itertools.pairwise(updates)}
+
+
+def becomes_a_graph(recipe):
+    return runs._can_capture(recipe, Pieces())
 
 
 def stored(recipe):
@@ -378,6 +390,7 @@ PROBES = {
     "learning_starts": (SMALL, 60, when_updates_come),
     "batch_size": (SMALL, 12, sizes_of_minibatches),
     "train_every_steps": (SMALL, 8, when_updates_come),
+    "updates_at_once": (SMALL, 3, sizes_of_groups),
     "epsilon_start": (SMALL, 0.5, actions_taken),
     "epsilon_end": (SMALL, 0.9, actions_taken),
     "epsilon_decay_steps": (SMALL, 30, actions_taken),
@@ -389,6 +402,7 @@ PROBES = {
     "squared_gradient_momentum": (NATURE_OPTIMIZER, 0.5, online_weights),
     "huber_delta": (SMALL, math.inf, online_weights),
     "loss_reduction": (NATURE_OPTIMIZER, "sum", online_weights),
+    "n_step": (SCRIPTED, 3, stored),
     "double": (dict(SMALL, learning_rate=0.01), True, online_weights),
     "target_every_steps": (dict(SMALL, target_every_steps=8), 12, target_weights),
     "target_tau": (SMALL, 0.5, target_weights),
@@ -399,6 +413,7 @@ PROBES = {
     "seed": (SMALL, 1, fresh_values),
     "device": (SMALL, "cuda", device_of_the_agent),
     "precision": (SMALL, "bf16", fresh_values),
+    "cuda_graph": (dict(SMALL, device="cuda"), False, becomes_a_graph),
     "threads": (SMALL, 2, threads_used),
     "log_every_steps": (SMALL, 20, log_rows),
     "checkpoint_every_steps": (SMALL, 20, checkpoints_written),
@@ -435,6 +450,7 @@ ALSO = [
     ("learning_rate", dict(SMALL, optimizer="rmsprop"), 1e-3, online_weights),
     ("learning_rate", NATURE_OPTIMIZER, 1e-2, online_weights),
     ("huber_delta", SMALL, 0.1, online_weights),
+    ("updates_at_once", dict(SMALL, lanes=4, train_every_steps=1), 3, when_updates_come),
     ("threads", SMALL, 0, threads_of_an_evaluation),
 ]  # fmt: skip
 
@@ -508,6 +524,8 @@ NATURE = {
     "learning_starts": 50_000,
     "target_every_steps": 10_000,
     "train_every_steps": 4,
+    "updates_at_once": 1,
+    "n_step": 1,
     "batch_size": 32,
     "learning_rate": 0.00025,
     "optimizer": "nature_rmsprop",
@@ -572,8 +590,30 @@ def test_atari_recipes_learn_from_eight_samples_per_step():
     assert set(RECIPE_NOTES) == set(RECIPES)  # each is explained on the command line
 
 
-def test_the_recipe_for_a_gpu_plays_many_games():
-    assert get_recipe("gpu").lanes == 128 and get_recipe("laptop").lanes == 8
+def test_recipes_play_as_many_games_as_their_machine_likes():
+    """A group is a turn's worth of updates, and no copy of the target falls into its midst."""
+    games = {name: (recipe.lanes, recipe.updates_at_once) for name, recipe in RECIPES.items()}
+    assert games == {
+        "laptop": (16, 4), "gpu": (128, 32), "mnih2015": (1, 1), "gallery": (4, 1),
+    }  # fmt: skip
+    for name in ("laptop", "gpu", "gallery"):
+        recipe = RECIPES[name]
+        assert recipe.updates_at_once * recipe.train_every_steps == recipe.lanes
+    # A group that held a copy would be made without the graph.
+    assert RECIPES["gpu"].target_every_updates % RECIPES["gpu"].updates_at_once == 0
+
+
+@pytest.mark.parametrize(
+    "piece", ["ReplayMemory", "QNetwork", "training_step", "td_targets", "huber_loss"]
+)
+def test_only_the_references_own_updates_become_a_graph(piece):
+    """A learner's piece may read a value back, which no graph can hold."""
+    recipe = get_recipe("laptop", device="cuda")
+    assert runs._can_capture(recipe, Pieces())
+    assert runs._can_capture(recipe, Pieces(update_target=None, epsilon_greedy=None))
+    assert not runs._can_capture(recipe, Pieces(**{piece: object()}))
+    for device in ("cpu", "mps"):
+        assert not runs._can_capture(get_recipe("laptop", device=device), Pieces())
 
 
 # ---- refusals ------------------------------------------------------------------------------------
@@ -612,7 +652,10 @@ def check_refused(changes, word):
         (dict(optimizer="sgd"), "nature_rmsprop"),
         (dict(target_every_steps=10), "multiple"),
         (dict(learning_starts=200_000), "memory_frames"),
-        (dict(memory_frames=40, learning_starts=9), "at least 48"),
+        (dict(lanes=8, n_step=1, memory_frames=40, learning_starts=9), "at least 48"),
+        (dict(lanes=8, n_step=3, memory_frames=48, learning_starts=9), "at least 64"),
+        (dict(updates_at_once=0), "updates_at_once"),
+        (dict(cuda_graph="yes"), "cuda_graph"),
         (dict(discuont=0.9), "discuont"),
     ],
 )
@@ -623,7 +666,8 @@ def test_settings_that_cannot_work_are_refused_in_one_sentence(changes, word):
 def test_settings_that_work_are_not_refused():
     for changes in (
         dict(huber_delta=math.inf), dict(reward_clip=math.inf), dict(learning_rate=1),
-        dict(epsilon_decay_steps=0), dict(memory_frames=48, learning_starts=9), dict(discount=0.0),
+        dict(epsilon_decay_steps=0), dict(lanes=8, n_step=1, memory_frames=48, learning_starts=9),
+        dict(discount=0.0), dict(updates_at_once=1_000),
     ):  # fmt: skip
         with pytest.raises(AssertionError, match="not refused"):
             check_refused(changes, "")

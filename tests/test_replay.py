@@ -12,7 +12,7 @@ import torch
 
 from dqn_ref.environments import Rows, make_lanes
 from dqn_ref.exploration import epsilon_greedy, linear_schedule
-from dqn_ref.frames import FrameStack
+from dqn_ref.frames import FrameStack, mask_stacks
 from dqn_ref.learner import td_targets
 from dqn_ref.recipes import get_recipe
 from dqn_ref.replay import Batch, FrameRing, LaneMemories, ReplayMemory
@@ -233,14 +233,14 @@ class TruncatedIsTerminated(FrameRing):
 
 
 class NewestFirst(FrameRing):
-    def gather(self, positions):
-        batch = super().gather(positions)
+    def gather_slots(self, slots):
+        batch = super().gather_slots(slots)
         return batch._replace(states=batch.states.flip(1), next_states=batch.next_states.flip(1))
 
 
 class NextIsSame(FrameRing):
-    def gather(self, positions):
-        batch = super().gather(positions)
+    def gather_slots(self, slots):
+        batch = super().gather_slots(slots)
         return batch._replace(next_states=batch.states)
 
 
@@ -521,15 +521,17 @@ def test_25_draws_are_uniform_over_everything_that_can_be_drawn(make):
 
 
 class NeverTheNewest(FrameRing):
-    def gather(self, positions):
-        return super().gather(positions.clamp(max=len(self) - 3))
+    def draw(self, batch_size, rng):
+        positions = rng.integers(len(self), size=batch_size)
+        return (self._first + np.minimum(positions, len(self) - 3)) % len(self._drawable)
 
 
 class RejectsTwice(FrameRing):
     """Redraws from the row before where the row's successor starts a game."""
 
-    def gather(self, positions):
-        return super().gather(torch.where(positions % 3 == 0, positions // 3 * 3 + 1, positions))
+    def draw(self, batch_size, rng):
+        slots = super().draw(batch_size, rng)
+        return np.where(slots % 3 == 0, slots // 3 * 3 + 1, slots)
 
 
 class LanesFirst(LaneMemories):
@@ -565,6 +567,101 @@ def test_25_still_uniform_after_the_ring_has_turned():
     drawn = many(memory, 200 * len(memory)).rewards.numpy()
     counts = np.array([np.sum(drawn == reward) for reward in rewards])
     assert counts.sum() == len(drawn) and p_value(counts) > 1e-3
+
+
+def turned_ring(make=FrameRing) -> FrameRing:
+    """Three lanes with games that start and end; it has turned three times."""
+    memory = make(240, 3, (2, 3))
+    for event in random_play(11, 3, 290):
+        feed(memory, event)
+    assert memory._first > 0 and len(memory) < 240 - 3 * 4
+    return memory
+
+
+def check_draws_add_up(memory):
+    """Eight draws of 32 are one draw of 256: a group of updates draws as single ones do."""
+    rngs = [np.random.default_rng(4) for _ in range(2)]
+    apart = np.concatenate([memory.draw(32, rngs[0]) for _ in range(8)])
+    together = memory.draw(256, rngs[1])
+    assert np.array_equal(apart, together)
+    assert rngs[0].bit_generator.state == rngs[1].bit_generator.state
+
+
+class DrawsWithoutReplacement(FrameRing):
+    def draw(self, batch_size, rng):
+        return (self._first + rng.permutation(len(self))[:batch_size]) % len(self._drawable)
+
+
+class DrawsInTwoCalls(FrameRing):
+    """The tens, then the ones: the second call of a long draw begins elsewhere."""
+
+    def draw(self, batch_size, rng):
+        tens = rng.integers(len(self) // 10, size=batch_size)
+        ones = rng.integers(10, size=batch_size)
+        return (self._first + 10 * tens + ones) % len(self._drawable)
+
+
+def test_25_many_draws_are_one_draw():
+    check_draws_add_up(turned_ring())
+    for broken in (DrawsWithoutReplacement, DrawsInTwoCalls):
+        with pytest.raises(AssertionError):
+            check_draws_add_up(turned_ring(broken))
+
+
+def check_slots_are_uniform(memory):
+    """Every drawable row equally often, nothing else ever; a slot gives the row it stands for."""
+    slots = memory.draw(300 * len(memory), np.random.default_rng(12))
+    assert slots.dtype == np.int64
+    counts = np.bincount(slots, minlength=240)
+    drawable = (memory._first + np.arange(len(memory))) % 240
+    assert counts.sum() == counts[drawable].sum(), "a slot whose row is gone"
+    assert p_value(counts[drawable]) > 1e-3
+    rewards = memory.gather_slots(torch.from_numpy(drawable)).rewards
+    assert torch.equal(rewards, everything(memory).rewards)
+    assert len(set(rewards.tolist())) == len(memory) and rewards.min() > -6.9  # no reset rows
+
+
+class ForgetsWhereTheOldestStands(FrameRing):
+    def draw(self, batch_size, rng):
+        return rng.integers(len(self), size=batch_size)
+
+
+class DrawsAnyRow(FrameRing):
+    def draw(self, batch_size, rng):
+        return rng.integers(len(self._drawable), size=batch_size)
+
+
+def test_25_slots_are_uniform_over_all_lanes_after_the_ring_has_turned():
+    check_slots_are_uniform(turned_ring())
+    for broken in (ForgetsWhereTheOldestStands, NeverTheNewest, DrawsAnyRow):
+        with pytest.raises(AssertionError):
+            check_slots_are_uniform(turned_ring(broken))
+
+
+def check_row_of_zeros_equals_a_mask(memory):
+    """Zeros that are gathered are the zeros that `mask_stacks` writes afterwards."""
+    slots = torch.from_numpy(memory.draw(500, np.random.default_rng(2)))
+    rows = memory._drawable[slots].long()
+    window = (rows[:, None] + torch.arange(-3, 2) * memory.lanes) % 240
+    frames = mask_stacks(memory.frames[window], memory._ages[rows], 4)
+    batch = memory.gather_slots(slots)
+    assert torch.equal(batch.states, frames[:, :-1])
+    assert torch.equal(batch.next_states, frames[:, 1:])
+    assert not frames[:, 0].flatten(1).any(1).all(), "no stack was short"
+
+
+class WritesIntoTheZeros(FrameRing):
+    """A ring one row too long: its last write lands in the row of zeros."""
+
+    def _write(self, frames, ages):
+        super()._write(frames, ages)
+        self._storage[-1] = frames[0]
+
+
+def test_18_the_row_of_zeros_equals_a_mask_afterwards():
+    check_row_of_zeros_equals_a_mask(turned_ring())
+    with pytest.raises(AssertionError):
+        check_row_of_zeros_equals_a_mask(turned_ring(WritesIntoTheZeros))
 
 
 def test_25_the_draw_is_one_call_of_the_generator():

@@ -23,7 +23,8 @@ from dqn_ref import agents, checkpoints, runs
 from dqn_ref.checkpoints import CheckpointError
 from dqn_ref.environments import make_lanes
 from dqn_ref.evaluation import Evaluation
-from dqn_ref.learner import Metrics, training_step
+from dqn_ref.hardware import PrecisionChoice, autocast
+from dqn_ref.learner import Learner, Metrics, targets_of, training_step
 from dqn_ref.pieces import Pieces
 from dqn_ref.recipes import Recipe, RecipeError, get_recipe
 from dqn_ref.reporting import RunError, read_rows
@@ -34,7 +35,8 @@ SMALL = dict(
     frame_height=20, frame_width=20, architecture="mnih2013", lanes=2, batch_size=8,
     memory_frames=2_000, learning_starts=100, total_steps=400, log_every_steps=50,
     checkpoint_every_steps=100, device="cpu", precision="fp32", threads=1,
-    target_every_steps=40, epsilon_decay_steps=200,
+    target_every_steps=40, epsilon_decay_steps=200, updates_at_once=1,
+    n_step=1,
 )  # fmt: skip
 
 
@@ -79,7 +81,7 @@ def test_a_run_leaves_recipe_log_checkpoint_and_weights(tmp_path):
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
         "recipe.json", "log.csv", "games.csv", "tensorboard", "checkpoint.safetensors",
-        "weights.safetensors",
+        "weights.safetensors", "machines.jsonl",
     }  # fmt: skip
     check_log(tmp_path / "run", 351, every=50)  # two lanes: one step more at most
     assert counters_in(tmp_path / "run") == dataclasses.asdict(parts.counters)
@@ -94,6 +96,11 @@ def test_what_was_chosen_is_written_down(tmp_path):
     train(tmp_path, small(device="auto", precision="auto", total_steps=4))
     recipe = Recipe.load(tmp_path / "recipe.json")
     assert recipe.device in ("cpu", "cuda") and recipe.precision in ("fp32", "bf16")
+    train(tmp_path, runs.resume_recipe(tmp_path, total_steps=8), resume=True)
+    lines = (tmp_path / runs.MACHINES_FILE).read_text().splitlines()
+    first, again = map(json.loads, lines)  # a line for each time that the run was started
+    assert first["device"] == recipe.device and first["precision"] == recipe.precision
+    assert first | {"precision_reason": "as the recipe says"} == again
 
 
 def files_of(folder):
@@ -217,12 +224,83 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
             check_resume(tmp_path / broken.__name__)
 
 
-def test_updates_still_owed_at_the_checkpoint_do_not_crash_the_resume(tmp_path):
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_updates_still_owed_at_the_checkpoint_do_not_crash_the_resume(tmp_path, at_once):
     """Eight lanes owe two updates at every checkpoint, and the memory is empty after it."""
-    parts = train(tmp_path, small(lanes=8))
+    parts = train(tmp_path, small(lanes=8, updates_at_once=at_once))
     assert parts.counters.steps_owed >= 4
     train(tmp_path, runs.resume_recipe(tmp_path, total_steps=600), resume=True)
     check_log(tmp_path, 608)
+
+
+def check_debt_is_kept(folder):
+    """Steps that filled no group before the checkpoint count in the first one after it."""
+    first = train(folder, small(updates_at_once=7, checkpoint_memory=True, total_steps=390))
+    assert first.counters.steps_owed > 4
+    parts = train(folder, runs.resume_recipe(folder, total_steps=500), resume=True)
+    counters = parts.counters
+    assert counters.updates * 4 + counters.steps_owed == counters.steps - 100
+    assert counters.updates % 7 == 0 and counters.updates > first.counters.updates
+
+
+def test_an_unfinished_group_goes_on_after_a_resume(tmp_path, monkeypatch):
+    """Where the memory comes back, too, a checkpoint must cost no update."""
+    check_debt_is_kept(tmp_path / "right")
+    load = checkpoints.load_checkpoint
+
+    def forgives(path, parts):
+        seconds = load(path, parts)
+        parts.counters.steps_owed = 0
+        return seconds
+
+    monkeypatch.setattr(checkpoints, "load_checkpoint", forgives)
+    with pytest.raises(AssertionError):
+        check_debt_is_kept(tmp_path / "forgiven")
+
+
+@pytest.mark.parametrize("recorded, now", [("bf16", "fp32"), ("fp32", "bf16")])
+def test_a_resume_computes_in_the_precision_that_was_recorded(tmp_path, recorded, now, monkeypatch):
+    """Another machine, or a busy moment, would choose otherwise: one run, two arithmetics."""
+
+    def chosen(name, device):
+        return PrecisionChoice(choices.pop() if name == "auto" else name, "pretended")
+
+    def check(**changes):
+        recipe = runs.resume_recipe(tmp_path, total_steps=200, **changes)
+        parts = train(tmp_path, recipe, resume=True)
+        assert parts.learner.precision == recorded
+        assert Recipe.load(tmp_path / "recipe.json").precision == recorded
+
+    choices = [now, recorded]
+    monkeypatch.setattr(runs, "precision_choice", chosen)
+    train(tmp_path, small(precision="auto", total_steps=150))
+    check()
+    with pytest.raises(AssertionError):
+        check(precision="auto")  # as if "auto" itself had been recorded
+
+
+def check_resumed_run_acts_on_what_it_loaded(folder):
+    """In bf16 a copy of the weights computes: it must follow what was read."""
+    parts = train(folder, small(precision="bf16", total_steps=300))
+    fresh = runs.build(parts.recipe)
+    states = parts.memory.gather(torch.arange(16)).states
+    before = fresh.learner.q_values(states)
+    checkpoints.load_checkpoint(folder / runs.CHECKPOINT_FILE, fresh)
+    after = fresh.learner.q_values(states)
+    assert not torch.equal(before, after), "the fresh weights act"
+    assert torch.equal(after, parts.learner.q_values(states))
+    batch = parts.memory.gather(torch.arange(16))
+    with autocast("bf16", torch.device("cpu")):
+        one, other = (targets_of(agent.learner.parts, batch) for agent in (parts, fresh))
+    assert torch.equal(one, other), "targets of another network"
+
+
+def test_a_run_in_bf16_acts_on_the_weights_it_loaded(tmp_path, monkeypatch):
+    """The broken variant loads the weights and leaves the copies as they were."""
+    check_resumed_run_acts_on_what_it_loaded(tmp_path / "right")
+    monkeypatch.setattr(Learner, "refresh", lambda self: None)
+    with pytest.raises(AssertionError):
+        check_resumed_run_acts_on_what_it_loaded(tmp_path / "stale")
 
 
 def test_resuming_a_finished_run_changes_nothing_but_the_files_dates(tmp_path):
@@ -250,9 +328,10 @@ def check_memory_comes_back(folder, recipe):
     )
 
 
-def test_a_checkpoint_with_its_memory_draws_the_same_transitions(tmp_path):
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_a_checkpoint_with_its_memory_draws_the_same_transitions(tmp_path, n_step):
     """29; the ring has turned three times."""
-    recipe = small(checkpoint_memory=True, memory_frames=150, learning_starts=50)
+    recipe = small(checkpoint_memory=True, memory_frames=150, learning_starts=50, n_step=n_step)
     check_memory_comes_back(tmp_path / "right", recipe)
     with pytest.raises((AssertionError, ValueError)):
         check_memory_comes_back(tmp_path / "without", small(checkpoint_memory=False))
@@ -273,7 +352,8 @@ def test_a_memory_of_another_size_is_refused(tmp_path):
     for changes in (dict(lanes=4), dict(memory_frames=3_000)):
         recipe = runs.resume_recipe(tmp_path, total_steps=500, **changes)
         check_nothing_is_overwritten(
-            lambda: train(tmp_path, recipe, resume=True), tmp_path  # noqa: B023 - called at once
+            lambda: train(tmp_path, recipe, resume=True),  # noqa: B023 - called at once
+            tmp_path,
         )
 
 

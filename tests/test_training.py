@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from dqn_ref.captured import GroupOfUpdates
 from dqn_ref.environments import Rows
 from dqn_ref.exploration import epsilon_greedy, linear_schedule
 from dqn_ref.frames import FrameStack
@@ -103,7 +104,7 @@ class Nothing:
 def recipe_of(**changes):
     settings = dict(
         device="cpu", precision="fp32", frame_height=8, frame_width=8, memory_frames=4_000,
-        learning_starts=0, batch_size=4, epsilon_start=1.0, epsilon_end=1.0,
+        learning_starts=0, batch_size=4, epsilon_start=1.0, epsilon_end=1.0, updates_at_once=1,
     )  # fmt: skip
     return get_recipe("laptop", **(settings | changes))
 
@@ -145,12 +146,23 @@ class ForgetsTheRemainder(LoopParts):
         self.counters.steps_owed = 0
 
 
-class OneUpdatePerTurn(LoopParts):
+class OneGroupPerTurn(LoopParts):
     """As if there were one lane: an update when the counter passes a multiple of four."""
 
     def learn(self):
         before = self.counters.steps_owed
-        self.counters.steps_owed = min(before, self.recipe.train_every_steps)
+        steps_per_group = self.recipe.train_every_steps * self.recipe.updates_at_once
+        self.counters.steps_owed = min(before, steps_per_group)
+        super().learn()
+
+
+class RoundsUp(LoopParts):
+    """A whole group as soon as one update is due: updates come before their steps."""
+
+    def learn(self):
+        if self.counters.steps_owed >= self.recipe.train_every_steps:
+            group = self.recipe.train_every_steps * self.recipe.updates_at_once
+            self.counters.steps_owed = -(-self.counters.steps_owed // group) * group
         super().learn()
 
 
@@ -178,9 +190,14 @@ class CountsResetRows(LoopParts):
 # ---- steps and updates ---------------------------------------------------------------------------
 
 
-def check_updates_keep_pace(lanes, steps=10_000, kind=LoopParts, learning_starts=0, length=10**9):
+def check_updates_keep_pace(
+    lanes, steps=10_000, kind=LoopParts, learning_starts=0, length=10**9, at_once=1
+):
     """One update per four steps, exactly, whatever is still owed; reset rows are no steps."""
-    recipe = recipe_of(lanes=lanes, learning_starts=learning_starts, memory_frames=100_000)
+    recipe = recipe_of(
+        lanes=lanes, updates_at_once=at_once, learning_starts=learning_starts,
+        memory_frames=100_000,
+    )  # fmt: skip
     games = ScriptedLanes(lanes, length)
     parts, real_steps = parts_of(games, recipe, kind), 0
 
@@ -191,19 +208,23 @@ def check_updates_keep_pace(lanes, steps=10_000, kind=LoopParts, learning_starts
         assert counters.steps == real_steps
         answered = counters.updates * recipe.train_every_steps + counters.steps_owed
         assert answered == max(0, real_steps - learning_starts)
-        assert counters.steps_owed < recipe.train_every_steps + lanes
+        assert 0 <= counters.steps_owed < recipe.train_every_steps * at_once + lanes
         assert counters.updates == parts.learner.updates
         return False
 
     training_loop(parts, steps, on_step)
     assert steps <= parts.counters.steps < steps + lanes
+    assert set(parts.learner.calls) == {at_once}  # whole groups only
     return parts.counters
 
 
-@pytest.mark.parametrize("lanes", [1, 3, 4, 8, 128])
-def test_one_update_per_four_steps(lanes):
+@pytest.mark.parametrize(
+    "lanes, at_once",
+    [(1, 1), (3, 1), (4, 1), (8, 1), (128, 1), (1, 7), (3, 2), (8, 2), (16, 4), (128, 32)],
+)
+def test_one_update_per_four_steps(lanes, at_once):
     """32: for any number of lanes, those that divide 10,000 and those that do not."""
-    counters = check_updates_keep_pace(lanes)
+    counters = check_updates_keep_pace(lanes, at_once=at_once)
     assert counters.updates + counters.steps_owed / 4 == counters.steps / 4
     if 10_000 % lanes == 0:
         assert counters.updates + counters.steps_owed // 4 == 2_500
@@ -211,11 +232,12 @@ def test_one_update_per_four_steps(lanes):
 
 def test_loops_that_lose_or_invent_updates_are_found():
     """32."""
-    for kind, lanes in (
-        (ForgetsTheRemainder, 3), (OneUpdatePerTurn, 8), (CountsTurns, 8),
+    for kind, lanes, at_once in (
+        (ForgetsTheRemainder, 3, 1), (OneGroupPerTurn, 8, 1), (CountsTurns, 8, 1),
+        (ForgetsTheRemainder, 16, 3), (OneGroupPerTurn, 16, 3), (RoundsUp, 8, 4),
     ):  # fmt: skip
         with pytest.raises(AssertionError):
-            check_updates_keep_pace(lanes, 1_000, kind)
+            check_updates_keep_pace(lanes, 1_000, kind, at_once=at_once)
 
 
 @pytest.mark.parametrize("lanes", [1, 8])
@@ -243,14 +265,51 @@ def test_updates_begin_after_learning_starts_steps():
         check_updates_keep_pace(8, 3_000, MakesUpForTheWarmUp, learning_starts=1_003)
 
 
-def test_a_million_steps_bring_no_drift():
-    """32: 128 does not divide 10,000."""
-    games = ScriptedLanes(128, 97)
-    parts = parts_of(games, recipe_of(lanes=128, learning_starts=3_999))
-    training_loop(parts, 1_000_000, go_on)
-    counters = parts.counters
-    assert counters.updates * 4 + counters.steps_owed == counters.steps - 3_999
-    assert abs(counters.updates - (counters.steps - 3_999) / 4) <= (128 + 4) / 4
+class NoGames:
+    """A tracker that finds no game, where steps and updates alone are counted."""
+
+    def update(self, rows):
+        return []
+
+
+def check_no_drift(lanes, at_once, steps, kind=LoopParts, learning_starts=3_999):
+    """Drive `remember` and `learn` alone; a twentieth of the rows, at random, is no step."""
+
+    class Counts(StubLearner):
+        def update(self, batches):
+            self.updates += len(batches)
+            return []
+
+    recipe = recipe_of(
+        lanes=lanes, updates_at_once=at_once, learning_starts=learning_starts,
+        memory_frames=100_000,
+    )  # fmt: skip
+    parts = parts_of(ScriptedLanes(lanes), recipe, kind, Counts(), clip_reward=lambda r, limit: r)
+    parts._tracker, counters = NoGames(), parts.counters
+    actions, nothing = np.zeros(lanes, np.int64), np.zeros(lanes, dtype=bool)
+    frames, no_points = np.zeros((lanes, 1, 1), np.uint8), np.zeros(lanes, np.float32)
+    resets = np.random.default_rng(lanes).random((997, lanes)) < 0.05
+    rows = [Rows(frames, no_points, nothing, nothing, nothing, r, nothing) for r in resets]
+    real_steps = turn = 0
+    stepped = (~resets).sum(axis=1).tolist()
+    while real_steps < steps:
+        parts.remember(actions, rows[turn % 997])
+        real_steps += stepped[turn % 997]
+        parts.learn()
+        turn += 1
+        due = max(0, real_steps - learning_starts) / recipe.train_every_steps
+        assert abs(counters.updates - due) < at_once + lanes / recipe.train_every_steps
+    assert counters.steps == real_steps and counters.updates == parts.learner.updates
+    assert counters.updates * 4 + counters.steps_owed == real_steps - learning_starts
+
+
+@pytest.mark.parametrize("lanes, at_once", [(1, 1), (8, 2), (16, 4), (128, 32)])
+def test_a_million_steps_bring_no_drift(lanes, at_once):
+    """32: a debt that is dropped, with each group or each turn, adds up."""
+    check_no_drift(lanes, at_once, 1_000_000)
+    for broken in (ForgetsTheRemainder, CountsResetRows):
+        with pytest.raises(AssertionError):
+            check_no_drift(lanes, at_once, 50_000, broken)
 
 
 def test_train_every_steps_is_honoured():
@@ -270,22 +329,52 @@ class Linear(nn.Module):
         return self.layer(states.float().flatten(1) / 255)
 
 
-@pytest.mark.parametrize("lanes", [1, 8])
-def test_the_target_network_moves_in_steps_not_in_turns(lanes):
-    """32: with a copy every 80 steps, after 200 updates there were 10."""
+class NotedGroup(GroupOfUpdates):
+    """Notes after how many updates a group was made in one go."""
+
+    def __call__(self, rng):
+        self.calls = [*getattr(self, "calls", []), self.learner.updates]
+        return super().__call__(rng)
+
+
+def copies_of(lanes, at_once, captured=False, kind=LoopParts):
+    """After which updates the target was copied, in about 800 steps; the group, if there is."""
     copies = []
-    recipe = recipe_of(lanes=lanes, target_every_steps=80, train_every_steps=4)
+    recipe = recipe_of(
+        lanes=lanes, updates_at_once=at_once, target_every_steps=80, train_every_steps=4
+    )
 
     def note(online, target, tau):
         copies.append(learner.updates)
 
     learner = Learner(recipe, Linear(), copy_target=note)
-    stack = FrameStack(lanes, 4, SHAPE)
-    parts = parts_of(
-        ScriptedLanes(lanes, 50), recipe, learner=learner, memory=ring(lanes, recipe), stack=stack
-    )
-    training_loop(parts, 800 + 2 * lanes, go_on)
+    memory, stack = ring(lanes, recipe), FrameStack(lanes, 4, SHAPE)
+    group = NotedGroup(memory, learner, at_once, recipe.batch_size) if captured else None
+    parts = parts_of(ScriptedLanes(lanes, 50), recipe, kind, learner, memory, stack, captured=group)
+    training_loop(parts, 800 + 2 * lanes + 4 * at_once, go_on)
+    assert parts.counters.updates == learner.updates
+    return copies[:10], group
+
+
+@pytest.mark.parametrize("lanes, at_once", [(1, 1), (8, 1), (8, 3)])
+def test_the_target_network_moves_in_steps_not_in_turns(lanes, at_once):
+    """32: with a copy every 80 steps, after 200 updates there were 10."""
+    assert copies_of(lanes, at_once)[0] == [20 * n for n in range(1, 11)]
+
+
+class AlwaysInOneGo(LoopParts):
+    def _learn_group(self):
+        return self.captured(self.sampling_rng)
+
+
+def test_a_copy_in_the_midst_of_a_group_takes_the_eager_path():
+    """32, 38: a graph cannot copy; made in one go, 20 is no multiple of 3 and no copy comes."""
+    copies, group = copies_of(8, 3, captured=True)
     assert copies == [20 * n for n in range(1, 11)]
+    updates = range(0, 198, 3)
+    whole = [u for u in updates if u % 20 <= 17]  # no copy, or one just after
+    assert group.calls[: len(whole)] == whole and len(whole) < len(updates)
+    assert copies_of(8, 3, captured=True, kind=AlwaysInOneGo)[0] != copies
 
 
 # ---- counters ------------------------------------------------------------------------------------
@@ -603,7 +692,8 @@ def check_learning_happens_while_the_emulators_run(loop):
             return super().update(batches)
 
     loop(parts_of(Noted(4), learner=NotedLearner()), 40, go_on)
-    assert order == ["send", "learn", "recv"] * 10
+    # Nothing is due in the first turn.
+    assert order == ["send", "recv"] + ["send", "learn", "recv"] * 9
 
 
 def test_updates_run_between_send_and_recv():

@@ -33,7 +33,7 @@ class Plan(NamedTuple):
     settle_seconds: float = 3.0  # of training before anything is timed
     blocks: int = 3
     block_seconds: float = 4.0
-    budget_seconds: float = 20.0  # for all of it; a memory that is not warm by then gets no figure
+    budget_seconds: float = 20.0  # until the first block; what is slower gets no figure
     lanes_divisor: int = 1  # takes games away, for a quick look
 
 
@@ -117,7 +117,7 @@ def recipe_of_rung(rung: Rung, recipe: Recipe, plan: Plan) -> Recipe:
     return dataclasses.replace(
         recipe,
         lanes=max(1, rung.lanes // plan.lanes_divisor),
-        updates_at_once=max(1, rung.updates_at_once // plan.lanes_divisor),
+        updates_at_once=min(rung.updates_at_once, max(2, 32 // plan.lanes_divisor)),
         precision=rung.precision,
         cuda_graph=rung.cuda_graph,
         memory_frames=min(recipe.memory_frames, MEMORY_FRAMES),

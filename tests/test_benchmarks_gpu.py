@@ -187,7 +187,7 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path):
 
 
 def test_a_failure_is_recorded_and_the_next_stage_has_its_turn(tmp_path, monkeypatch):
-    """One capture that fails would take the whole session on the GPU with it."""
+    """One capture that fails would take everything after it along."""
 
     def fail(*arguments):
         raise RuntimeError("illegal address\nand a stack")
@@ -214,7 +214,7 @@ def warm():
     """Transitions of Breakout, and a recipe that learns from them."""
     torch.set_num_threads(1)
     recipe = gpu.recipe_of(gpu.build_parser().parse_args(["--quick", "--device", "cpu"]))
-    return gpu_equality.warmed(gpu_equality._small(recipe, 4), 100)
+    return gpu_equality.warmed(gpu_equality.small(recipe, 4, 100), 100)
 
 
 class StaleSlots(GroupOfUpdates):
@@ -270,7 +270,9 @@ def test_not_a_number_is_never_equal():
     nan = float("nan")
     assert gpu_equality.problems(result_with({"weights": nan, "loss": 0.0}))
     assert gpu_equality.problems(result_with({"weights": 0.0, "loss": nan}))
-    assert gpu_equality.problems(result_with(bf16={"difference": nan, "captured_beside_eager": 0}))
+    for found in ({"difference": nan, "loss": 0.0}, {"difference": 0.0, "loss": nan}):
+        bf16 = {"difference": found["difference"], "captured_beside_eager": found}
+        assert gpu_equality.problems(result_with(bf16=bf16))
     assert not gpu_equality.problems(result_with(bf16=None))
     assert gpu_equality.problems(result_with(right=False))
 
@@ -292,6 +294,20 @@ def test_the_memory_check_sees_frames_of_another_row(warm, monkeypatch, n_step):
 # --- the ladder -------------------------------------------------------------------------------
 
 RECIPE = Recipe(lanes=128, updates_at_once=32, learning_starts=1_000, train_every_steps=4)
+
+
+@pytest.mark.parametrize("memory_frames", [None, 60_000])
+def test_full_size_recipes_are_possible(memory_frames):
+    """A warm-up longer than a memory made smaller for a rung: `--quick` would never meet it."""
+    words = ["--memory-frames", str(memory_frames)] if memory_frames else []
+    recipe = gpu.recipe_of(gpu.build_parser().parse_args(words))
+    assert recipe.device == "cuda" and recipe.total_steps == 10_000_000
+    assert gpu_equality.small(recipe, gpu_equality.COUNT, 5_000).learning_starts == 5_000
+    for rung in gpu_ladder.RUNGS:
+        made = gpu_ladder.recipe_of_rung(rung, recipe, gpu_ladder.Plan())
+        assert (made.lanes, made.updates_at_once) == (rung.lanes, rung.updates_at_once)
+        assert made.batch_size == 32 and made.train_every_steps == 4
+        assert made.target_every_updates % made.updates_at_once == 0  # or no graph is replayed
 
 
 @pytest.mark.parametrize(

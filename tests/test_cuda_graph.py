@@ -454,6 +454,7 @@ class TestCuda:
         assert {tensor.device.type for tensor in new.values()} == {"cuda"}
         for parts in (first, fresh):
             parts.captured(parts.sampling_rng)
+        fresh.lanes.close()
         assert_near(weights_of(fresh.learner.online), weights_of(first.learner.online), 1e-4)
         resumed = small_run(tmp_path, resume=True, total_steps=600, **settings)
         counters = resumed.counters

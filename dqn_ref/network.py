@@ -106,10 +106,12 @@ _BLOCK = 4
 
 
 def _splits_into_blocks(layer: nn.Conv2d, states: torch.Tensor) -> bool:
-    """Whether a convolution moves by whole blocks, over frames whose rows are made of them."""
+    """Whether a convolution moves by whole blocks, and the pixels of a block's row are one word."""
     kernel, stride, padding = layer.kernel_size[0], layer.stride[0], layer.padding[0]
     whole = stride == _BLOCK and kernel % _BLOCK == 0 and padding == 0
-    return whole and states.shape[-1] % _BLOCK == 0 and states.stride(-1) == 1
+    *strides, last = states.stride()
+    starts = (states.shape[-1], states.storage_offset(), *strides)
+    return whole and last == 1 and all(start % _BLOCK == 0 for start in starts)
 
 
 def _convolve_blocks(layer: nn.Conv2d, states: torch.Tensor) -> torch.Tensor:

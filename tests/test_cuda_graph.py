@@ -125,6 +125,7 @@ class OneBigBatch(GroupOfUpdates):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_38_a_group_equals_the_plain_loop(optimizer):
+    """Other draws, minibatches cut in other places, a target that is never copied."""
     group, plain = (group_on("cpu", optimizer=optimizer) for _ in range(2))
     assert_equals_the_plain_loop(group, plain)
 
@@ -139,6 +140,7 @@ def test_38_other_groups_equal_the_plain_loop(changes):
 
 @pytest.mark.parametrize("broken", [Stale, NeverCounts, OneBigBatch])
 def test_38_the_comparison_rejects(broken):
+    """Inputs that never change, copies that never come, one update in the place of four."""
     with pytest.raises(AssertionError):
         assert_equals_the_plain_loop(group_on("cpu", broken), group_on("cpu"))
 
@@ -234,6 +236,7 @@ def without_refresh(learner):
 @pytest.mark.parametrize("updates_before", [0, 2])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_38_the_warm_up_is_undone_in_place(optimizer, updates_before):
+    """Three updates too many, an optimiser that remembers them, or state where no graph looks."""
     for precision in ("fp32", "bf16"):
         check_snapshot(_snapshot, optimizer, updates_before, precision)
     with pytest.raises(AssertionError):

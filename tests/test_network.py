@@ -402,3 +402,13 @@ def test_states_that_are_no_bytes_are_refused(dtype):
     with pytest.raises(TypeError, match="uint8"):
         QNetwork(4)(states)
     assert bool((states == 1).all())
+
+
+@pytest.mark.parametrize("wide, crop", [(88, slice(3, 87)), (86, slice(0, 84)), (88, slice(4, 88))])
+def test_a_crop_of_wider_frames_gives_what_a_copy_gives(wide, crop):
+    """Bug: rows that do not begin at a multiple of four bytes are read as words, and raise."""
+    network = QNetwork(4).bfloat16()
+    states = random_states(2, (4, 84, wide))[..., crop]
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = network(states), network(states.contiguous())
+    torch.testing.assert_close(found, expected, atol=2e-2, rtol=0)

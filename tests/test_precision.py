@@ -145,6 +145,7 @@ def test_the_copies_are_the_rounded_weights_after_every_update(monkeypatch):
 
 
 def test_in_fp32_nothing_is_copied():
+    """A copy would cost memory and could go stale for nothing."""
     learner = Learner(RECIPE, QNetwork(3, (36, 36)))
     assert learner.parts.online is learner.online and learner.parts.target is learner.target
     assert learner.parts.optimizer is learner.optimizer

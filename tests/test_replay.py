@@ -602,6 +602,7 @@ class DrawsInTwoCalls(FrameRing):
 
 
 def test_25_many_draws_are_one_draw():
+    """Otherwise a run with groups, or on a GPU, would train on other samples than one without."""
     check_draws_add_up(turned_ring())
     for broken in (DrawsWithoutReplacement, DrawsInTwoCalls):
         with pytest.raises(AssertionError):
@@ -632,6 +633,7 @@ class DrawsAnyRow(FrameRing):
 
 
 def test_25_slots_are_uniform_over_all_lanes_after_the_ring_has_turned():
+    """Rows that are gone, rows that are never drawn, reset rows."""
     check_slots_are_uniform(turned_ring())
     for broken in (ForgetsWhereTheOldestStands, NeverTheNewest, DrawsAnyRow):
         with pytest.raises(AssertionError):
@@ -659,6 +661,7 @@ class WritesIntoTheZeros(FrameRing):
 
 
 def test_18_the_row_of_zeros_equals_a_mask_afterwards():
+    """Whatever is written into that row shows in every short stack."""
     check_row_of_zeros_equals_a_mask(turned_ring())
     with pytest.raises(AssertionError):
         check_row_of_zeros_equals_a_mask(turned_ring(WritesIntoTheZeros))

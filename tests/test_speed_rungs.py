@@ -88,6 +88,7 @@ def written_out_adam(recipe, parameters, kind=torch.optim.Adam):
 
 
 def test_all_rungs_together_equal_the_plain_version(plain, monkeypatch):
+    """Rungs that are right alone and wrong together; each is broken on purpose below."""
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: True)
     monkeypatch.setattr(torch, "get_autocast_dtype", lambda device: torch.float32)
     assert_same(outcome(network()), plain)

@@ -100,8 +100,8 @@ def _scaled(states: torch.Tensor) -> torch.Tensor:
 # The first convolution moves by 4 pixels, its kernel is 8 wide. Cut the frames into blocks of
 # 4x4 pixels, make each block's 16 pixels channels, and it is a convolution that moves by one
 # block with a kernel of 2x2 blocks: the same products, with 64 channels instead of 4 to work on
-# at once. In bf16 the gradient of its weights took 2.0 ms before and 0.7 after, an update 0.93 of
-# the time (2 CPU threads, alternating, medians of 14); fp32 gained nothing and does without.
+# at once. In bf16 the gradient of its weights took 2.0 ms before and 0.7 after, an update 0.91 of
+# the time (2 CPU threads, two alternating runs of 30); fp32 gained nothing and does without.
 _BLOCK = 4
 
 

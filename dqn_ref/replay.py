@@ -243,6 +243,7 @@ class FrameRing:
             "written": self._written,
             "newest_age": self._newest_age.tolist(),
             "drawable_per_time": self._drawable_per_time.tolist(),
+            "n_step": self.n_step,
             "waiting": [lanes.tolist() for lanes in self._waiting],
         }
         return tensors, numbers
@@ -255,8 +256,9 @@ class FrameRing:
         """
         sizes = [tensors["_drawable"].shape, tensors["frames"].shape[1:]]
         same = sizes == [self._drawable.shape, self.frames.shape[1:]]
+        same = same and numbers.get("n_step") == self.n_step
         if not same or len(numbers["newest_age"]) != self.lanes:
-            raise ValueError("a memory of other sizes; keep lanes, frames and capacity")
+            raise ValueError("a memory of other sizes; keep lanes, frames, capacity and n_step")
         for name in _STORED:
             getattr(self, name)[: len(tensors[name])].copy_(tensors[name])
         self._drawable.copy_(tensors["_drawable"])

@@ -185,6 +185,14 @@ def test_a_saved_ring_goes_on_where_it_stood():
         assert torch.equal(mine, theirs)
 
 
+def test_a_ring_saved_with_other_steps_is_refused():
+    """Bug: rows that wait for three successors are taken for rows that wait for one."""
+    saved = FrameRing(1000, 2, (2, 2), 4, DISCOUNT, n_step=3)
+    Story(saved, 2, 20, seed=0)
+    with pytest.raises(ValueError, match="n_step"):
+        FrameRing(1000, 2, (2, 2), 4, DISCOUNT, n_step=1).load_state(*saved.state())
+
+
 def test_the_recipe_reaches_the_ring_and_a_learners_memory_is_refused():
     recipe = resolve(get_recipe("gallery", n_step=3))
     parts = build(recipe)

@@ -1,4 +1,4 @@
-"""`python -m dqn_ref`: train, evaluate, watch, plot, doctor.
+"""`python -m dqn_ref`: train, evaluate, watch, plot, runs, reset, doctor.
 
 Errors that a user can cause end in one sentence and exit status 2.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import sys
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def build_parser() -> Parser:
     _add_evaluate(commands)
     _add_watch(commands)
     _add_plot(commands)
+    _add_runs(commands)
+    _add_reset(commands)
     doctor = commands.add_parser("doctor", help="test every part of the installation for real")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -111,13 +114,40 @@ def _add_evaluate(commands) -> None:
     evaluate = commands.add_parser("evaluate", help="score a run: full games, unclipped")
     _add_play(evaluate)
     evaluate.add_argument("--games", type=_at_least_one, default=30, help="default 30")
+    evaluate.add_argument(
+        "--max-frames",
+        type=_at_least_zero,
+        metavar="N",
+        help="a game is cut off after this many emulator frames, default 18000; "
+        "0 for the recipe's own limit",
+    )
     evaluate.set_defaults(command=_evaluate)
 
 
 def _add_watch(commands) -> None:
     watch = commands.add_parser("watch", help="film a game of a run")
     _add_play(watch)
-    watch.add_argument("--video", type=Path, required=True, help="mp4 file to write")
+    watch.add_argument("--video", type=Path, required=True, help="file to write, .mp4 or .gif")
+    watch.add_argument(
+        "--view",
+        choices=("colour", "network", "both"),
+        default="colour",
+        help="the game's picture, the grey frame given to the network, or one beside the other",
+    )
+    watch.add_argument(
+        "--label",
+        type=_parser_of(bool),
+        default=False,
+        metavar="yes|no",
+        help="write the frame's number and the action on the picture, default no",
+    )
+    watch.add_argument(
+        "--seconds",
+        type=_above_zero,
+        metavar="X",
+        help="length of the film, default the whole game",
+    )
+    watch.add_argument("--overwrite", action="store_true", help="replace an older film")
     watch.set_defaults(command=_watch)
 
 
@@ -126,6 +156,42 @@ def _add_plot(commands) -> None:
     _add_run(plot)
     plot.add_argument("--output", type=Path, help="picture to write, default RUN_DIR/curve.png")
     plot.set_defaults(command=_plot)
+
+
+def _add_runs(commands) -> None:
+    runs = commands.add_parser("runs", help="list runs; stop, resume or delete one")
+    folder = {"type": Path, "help": "that holds the runs, default runs"}
+    runs.add_argument("--folder", default=Path("runs"), **folder)
+    runs.set_defaults(command=_runs_list)
+    actions = runs.add_subparsers(metavar="action")
+    listing = actions.add_parser("list", help="one line per run (as without an action)")
+    stop = actions.add_parser("stop", help="ask a run to stop after its step, and wait")
+    stop.add_argument("name", help="of the run")
+    stop.add_argument(
+        "--wait", type=_at_least_one, default=60, metavar="SECONDS", help="at most, default 60"
+    )
+    resume = actions.add_parser("resume", help="let a run go on in the background")
+    resume.add_argument("name", help="of the run")
+    clean = actions.add_parser("clean", help="remove what killed runs left, or whole runs")
+    clean.add_argument("names", nargs="*", metavar="NAME", help="run to delete with all it holds")
+    clean.add_argument("--yes", action="store_true", help="delete without a question")
+    for action, command in (
+        (listing, _runs_list),
+        (stop, _runs_stop),
+        (resume, _runs_resume),
+        (clean, _runs_clean),
+    ):
+        # Without a default of its own: that would replace what stands before the action.
+        action.add_argument("--folder", default=argparse.SUPPRESS, **folder)
+        action.set_defaults(command=command)
+
+
+def _add_reset(commands) -> None:
+    reset = commands.add_parser(
+        "reset", help="put a chapter's original back; your version goes to an archive"
+    )
+    reset.add_argument("chapter", help="its number or name, such as 04")
+    reset.set_defaults(command=_reset)
 
 
 def _probability(text: str) -> float:
@@ -146,6 +212,20 @@ def _at_least_one(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def _at_least_zero(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**30:  # ALE counts in 31 bits
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {2**30 - 1}")
+    return value
+
+
+def _above_zero(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
 
 
@@ -184,7 +264,9 @@ def _train(arguments) -> None:
 def _evaluate(arguments) -> None:
     from dqn_ref import agents
     from dqn_ref.evaluation import EVALUATION_FRAMES
+    from dqn_ref.runs import RECIPE_FILE
 
+    limit = EVALUATION_FRAMES if arguments.max_frames is None else arguments.max_frames
     result = agents.evaluate_run(
         arguments.run_dir,
         arguments.games,
@@ -192,11 +274,10 @@ def _evaluate(arguments) -> None:
         arguments.seed,
         arguments.weights,
         arguments.precision,
+        max_frames=limit,
     )
-    print(
-        f"epsilon {arguments.epsilon:g}, seed {arguments.seed}, "
-        f"at most {EVALUATION_FRAMES:,} frames a game"
-    )
+    limit = limit or Recipe.load(arguments.run_dir / RECIPE_FILE).max_frames_per_game
+    print(f"epsilon {arguments.epsilon:g}, seed {arguments.seed}, at most {limit:,} frames a game")
     print(result.summary())
     print("scores:", " ".join(f"{score:g}" for score in result.scores))
 
@@ -204,15 +285,24 @@ def _evaluate(arguments) -> None:
 def _watch(arguments) -> None:
     from dqn_ref import agents
 
-    score = agents.film_run(
+    film = agents.film_run(
         arguments.run_dir,
         arguments.video,
         arguments.epsilon,
         arguments.seed,
         arguments.weights,
         arguments.precision,
+        arguments.view,
+        arguments.label,
+        arguments.seconds,
+        arguments.overwrite,
     )
-    print(f"{arguments.video}: one game, {score:g} points")
+    told = {
+        "over": f"one game, {film.score:g} points",
+        "cut off": f"one game, cut off by a limit, {film.score:g} points",
+        "": f"the first {film.seconds:g} s of a game, {film.score:g} points so far",
+    }
+    print(f"{arguments.video}: {told[film.end]}")
 
 
 def _plot(arguments) -> None:
@@ -220,6 +310,41 @@ def _plot(arguments) -> None:
 
     output = arguments.output or arguments.run_dir / "curve.png"
     print(reporting.plot_run(arguments.run_dir, output))
+
+
+def _runs_list(arguments) -> None:
+    from dqn_ref import run_folders
+
+    found = run_folders.list_runs(arguments.folder)
+    print(run_folders.table(found) if found else f"{arguments.folder} holds no run yet")
+
+
+def _runs_stop(arguments) -> None:
+    from dqn_ref import run_folders
+
+    run_folders.stop(arguments.folder, arguments.name, arguments.wait)
+
+
+def _runs_resume(arguments) -> None:
+    from dqn_ref import run_folders
+
+    run_folders.resume(arguments.folder, arguments.name)
+
+
+def _runs_clean(arguments) -> None:
+    from dqn_ref import run_folders
+
+    if arguments.names:
+        confirm = (lambda question: True) if arguments.yes else run_folders.ask
+        run_folders.delete(arguments.folder, arguments.names, confirm)
+    else:
+        run_folders.clean(arguments.folder)
+
+
+def _reset(arguments) -> None:
+    from dqn_ref.course.reset import reset_chapter  # the course's, which the agent never needs
+
+    print(reset_chapter(arguments.chapter))
 
 
 def _doctor(arguments) -> int:

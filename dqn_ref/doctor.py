@@ -113,19 +113,26 @@ def check_video() -> list[Finding]:
 
 
 def check_devices() -> list[Finding]:
-    """What PyTorch can compute on."""
+    """What PyTorch can compute on, by the names that `--device` takes, and which one "auto" is."""
+    import psutil
     import torch
 
-    threads = torch.get_num_threads()
-    findings = [Finding("CPU", f"{os.cpu_count()} logical cores, PyTorch uses {threads} threads")]
+    from dqn_ref.hardware import choose_device
+
+    memory, threads = psutil.virtual_memory().total / 2**30, torch.get_num_threads()
+    detail = f"{os.cpu_count()} logical cores, {memory:.0f} GiB, PyTorch uses {threads} threads"
+    findings = [Finding("CPU", f"cpu: {detail}")]
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
-        findings.append(Finding("CUDA", f"{device.name}, {device.total_memory / 2**30:.0f} GiB"))
+        detail = f"cuda:{index}: {device.name}, {device.total_memory / 2**30:.0f} GiB"
+        findings.append(Finding("CUDA", detail))
     if torch.backends.mps.is_available():
-        findings.append(Finding("MPS", "Apple's GPU is available"))
+        memory = torch.mps.recommended_max_memory() / 2**30
+        findings.append(Finding("MPS", f"mps: Apple's GPU, up to {memory:.0f} GiB"))
     if not torch.cuda.is_available() and shutil.which("nvidia-smi"):
         detail = "this machine seems to have an NVIDIA GPU that this build of PyTorch cannot use"
         findings.append(Finding("CUDA", detail, "see 'PyTorch for your machine' in README.md"))
+    findings.append(Finding("device", f'recipes with device="auto" use {choose_device("auto")}'))
     return findings
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import torch
 
-from dqn_ref.recipes import Recipe, RecipeError
+from dqn_ref.settings import Recipe, RecipeError
 
 # bf16 is chosen if it is at least this much faster in the measurement.
 _BF16_ADVANTAGE = 1.3

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import dqn_ref
@@ -129,6 +130,34 @@ def test_watching_makes_a_film(breakout, tmp_path, capsys):
     assert command("watch", "--run-dir", breakout, "--video", film, "--epsilon", 1) == 0
     assert b"ftyp" in film.read_bytes()[:32]
     assert re.search(r"one game, \d+ points", capsys.readouterr().out)
+
+
+def test_the_limit_of_an_evaluation_is_the_users(breakout, capsys):
+    """A limit that is printed but not kept, or kept but not printed; 0 taken for no frames."""
+    arguments = ["--run-dir", breakout, "--games", 1, "--epsilon", 1]
+    assert command("evaluate", *arguments, "--max-frames", 100) == 0
+    told = capsys.readouterr().out
+    assert "at most 100 frames a game" in told and "1 cut off at the frame limit" in told
+    assert command("evaluate", *arguments, "--max-frames", 0) == 0
+    told = capsys.readouterr().out
+    assert "at most 108,000 frames a game" in told and "cut off" not in told
+
+
+def test_watching_in_other_ways(breakout, tmp_path, capsys):
+    """Flags that the command line takes and loses on the way to the film."""
+    film = tmp_path / "out.gif"
+    arguments = ["--run-dir", breakout, "--video", film, "--epsilon", 1, "--seconds", "0.5"]
+    assert command("watch", *arguments, "--view", "both", "--label", "yes") == 0
+    assert f"{film}: the first 0.5 s of a game, 0 points so far" in capsys.readouterr().out
+    with Image.open(film) as gif:
+        # A frame of 44 × 44 is enlarged nine times beside the screen; the label stands above.
+        assert (gif.size, gif.n_frames) == ((320 + 8 + 396, 32 + 420), 10)
+    before = film.read_bytes()
+    assert "--overwrite" in check_one_sentence(capsys, "watch", *arguments)
+    assert film.read_bytes() == before
+    assert command("watch", *arguments, "--overwrite") == 0
+    with Image.open(film) as gif:
+        assert gif.size == (160, 210)
 
 
 def test_plotting_draws_the_curve(breakout, tmp_path):
@@ -270,6 +299,13 @@ def test_a_missing_run_is_one_sentence(tmp_path, capsys):
         ("evaluate", "--epsilon", "1.5"), ("evaluate", "--epsilon", "nan"),
         ("evaluate", "--epsilon", "much"), ("evaluate", "--seed", "-1"),
         ("evaluate", "--weights", "nowhere.safetensors"), ("watch", "--video", "film.avi"),
+        ("evaluate", "--max-frames", "-1"), ("evaluate", "--max-frames", "many"),
+        ("evaluate", "--max-frames", "99999999999"), ("watch", "--video", "film"),
+        ("watch", "--video", "x.gif", "--view", "grey"),
+        ("watch", "--video", "x.gif", "--label", "perhaps"),
+        ("watch", "--video", "x.gif", "--seconds", "0"),
+        ("watch", "--video", "x.gif", "--seconds", "nan"),
+        ("watch", "--video", "x.gif", "--seconds", "inf"),
         ("plot", "--output", "no/such/folder/x.png"), ("plot", "--output", "curve.nonsense"),
     ],
     ids=" ".join,

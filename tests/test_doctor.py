@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,7 +27,9 @@ def test_all_is_well_here(capsys):
     assert all(line.startswith("[ok] ") for line in lines[:-1])
     named = {line.split()[1] for line in lines[:-1]}
     packages = {"numpy", "torch", "moviepy", "safetensors"}
-    assert packages | {"Python", "ALE", "video", "CPU", "speed", "disk", "memory"} <= named
+    assert (
+        packages | {"Python", "ALE", "video", "CPU", "device", "speed", "disk", "memory"} <= named
+    )
     speed = next(line for line in lines if " speed " in line)
     assert float(re.search(r"([\d.]+) updates/s", speed)[1]) > 0
 
@@ -95,6 +98,34 @@ def test_unused_nvidia_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
     assert "[fix] CUDA" in findings(doctor.check_devices)
+
+
+def test_every_device_is_listed_by_its_name_with_its_memory(monkeypatch):
+    """A second GPU left out, memory in another unit, or no word on which one "auto" takes."""
+    import torch
+
+    def gpu(index):
+        return SimpleNamespace(name=f"GPU {index}", total_memory=(80 + index) * 2**30)
+
+    told = findings(doctor.check_devices)
+    assert re.search(r"CPU +cpu: \d+ logical cores, \d+ GiB, PyTorch uses \d+ threads", told)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", gpu)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 12 * 2**30)
+    told = findings(doctor.check_devices)
+    assert "cuda:0: GPU 0, 80 GiB" in told and "cuda:1: GPU 1, 81 GiB" in told
+    assert "mps: Apple's GPU, up to 12 GiB" in told
+    assert told.endswith('recipes with device="auto" use cuda') and "[fix]" not in told
+
+
+def test_what_auto_takes_without_a_gpu(monkeypatch):
+    """A listing that promises a GPU which recipes do not take."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert 'recipes with device="auto" use cpu' in findings(doctor.check_devices)
 
 
 @pytest.mark.parametrize(("package", "check"), [("ale_py", "ALE"), ("torch", "speed")])

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,18 +20,15 @@ from dqn_ref.errors import CheckpointError, RunError
 from dqn_ref.evaluation import (
     EVALUATION_FRAMES,
     Evaluation,
-    Game,
-    GameTracker,
-    decisions,
     evaluate_network,
     greedy_policy,
 )
-from dqn_ref.frames import FrameStack
 from dqn_ref.hardware import choose_precision
 from dqn_ref.learner import Learner
-from dqn_ref.recipes import Recipe
 from dqn_ref.runs import RECIPE_FILE, WEIGHTS_FILE, build_network
-from dqn_ref.video import write_video
+from dqn_ref.settings import Recipe
+from dqn_ref.video import write_gif, write_video
+from dqn_ref.watching import Moment, game_fps, moments, picture
 
 
 def load_agent(
@@ -69,10 +71,25 @@ def evaluate_run(
     weights: Path | None = None,
     precision: str | None = None,
     device: str = "cpu",
+    max_frames: int = EVALUATION_FRAMES,
 ) -> Evaluation:
-    """Score a run's last weights under the evaluation contract."""
+    """Score a run's last weights under the evaluation contract.
+
+    `max_frames` is the limit per game in emulator frames; 0 leaves the recipe's own.
+    """
     recipe, learner = load_agent(run_dir, weights, precision, device)
-    return evaluate_network(recipe, learner.q_values, games, epsilon, seed, device=device)
+    return evaluate_network(
+        recipe, learner.q_values, games, epsilon, seed, max_frames=max_frames, device=device
+    )
+
+
+class Film(NamedTuple):
+    """What was filmed."""
+
+    score: float  # points of the game up to the film's end
+    frames: int  # of the emulator, the one after the reset included
+    seconds: float  # how long they take to play
+    end: str  # how the game ended, "over" or "cut off"; "" if the film ends before it
 
 
 def film_run(
@@ -82,36 +99,60 @@ def film_run(
     seed: int,
     weights: Path | None = None,
     precision: str | None = None,
-) -> float:
-    """Film one full game of a run's last weights in full colour.
+    view: str = "colour",
+    label: bool = False,
+    seconds: float | None = None,
+    overwrite: bool = False,
+) -> Film:
+    """Film a game of a run's last weights.
 
-    Every emulator frame is kept, at 60 frames per second: the speed of the console, and the eye
-    mends the sprites that flicker.
+    An mp4 keeps every emulator frame, at 60 frames per second: the speed of the console, and the
+    eye mends the sprites that flicker. A GIF cannot be that fast and keeps every third frame, at
+    the same speed; sprites drawn in every second frame are in every second picture then.
 
-    Returns:
-        The score of the filmed game.
+    Args:
+        run_dir, weights, precision: see `load_agent`.
+        video: the file to write, `.mp4` or `.gif`.
+        epsilon: probability of a random action.
+        seed: of the game and of the draws.
+        view, label: see `dqn_ref.watching.picture`.
+        seconds: length of the film; None for the whole game, which is cut off at 18,000 frames.
+        overwrite: replace a file that has this name already, once the new film is complete.
+    Raises:
+        RunError, RecipeError, CheckpointError: in one sentence; no file is changed.
     """
-    if video.suffix != ".mp4":
-        raise RunError(f"the video's name must end in .mp4, not {video.name!r}")
+    _refuse_place(video, overwrite)
     recipe, learner = load_agent(run_dir, weights, precision)
-    frames: list[np.ndarray] = []
-    lanes = make_lanes(recipe, 1, max_frames=EVALUATION_FRAMES, on_frame=frames.append)
-    stack = FrameStack(1, recipe.stack_frames, recipe.frame_shape)
+    fps = game_fps(recipe)
+    is_gif = video.suffix == ".gif"
+    # Hundredths of a second are a GIF's unit, and browsers slow down frames of less than two.
+    every = 3 if is_gif and fps > 50 else 1
+    length = sys.maxsize if seconds is None else max(1, round(min(seconds, 1e9) * fps))
     policy = greedy_policy(learner.q_values, epsilon, np.random.default_rng([seed, 0xF11]))
-    games: list[Game] = []
+    game = moments(recipe, policy, seed + 10_000, EVALUATION_FRAMES, open_lanes=make_lanes)
+    last: Moment | None = None
+    frames = 0
 
-    def film() -> Iterator[np.ndarray]:
-        """The frames as they are played: a long game never stands in memory as a whole."""
-        tracker = GameTracker(1)
-        for rows in decisions(lanes, stack, policy, recipe.terminal_on_life_loss, seed + 10_000):
-            yield from frames
-            frames.clear()
-            games.extend(tracker.update(rows))
-            if games:
+    def pictures() -> Iterator[np.ndarray]:
+        """Drawn as they are played: a long game never stands in memory as a whole."""
+        nonlocal last, frames
+        for last in islice(game, length):
+            if frames % every == 0:
+                yield picture(last, view, label)
+            frames += 1
+            if last.end:
                 return
 
-    try:
-        write_video(film(), video, fps=60)
-    finally:
-        lanes.close()
-    return games[0].score
+    with closing(game):
+        (write_gif if is_gif else write_video)(pictures(), video, fps=fps / every)
+    return Film(last.score, frames, frames / fps, last.end)
+
+
+def _refuse_place(video: Path, overwrite: bool) -> None:
+    """Raise RunError where a film cannot or may not be written."""
+    if video.suffix not in (".mp4", ".gif"):
+        raise RunError(f"the video's name must end in .mp4 or .gif, not {video.name!r}")
+    if video.is_dir():
+        raise RunError(f"{video} is a folder; choose another name for the video")
+    if os.path.lexists(video) and not overwrite:
+        raise RunError(f"{video} exists already; choose another name or give --overwrite")

@@ -10,12 +10,16 @@ memory as a whole.
 from __future__ import annotations
 
 import base64
+import io
 import os
+import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -72,24 +76,74 @@ def write_gif(frames: Iterable[np.ndarray], path: str | Path, fps: float, scale:
     """Write frames as an endlessly repeating GIF, for places that play no video.
 
     Arguments and errors are those of `write_video`, the suffix is `.gif`. The format counts time in
-    hundredths of a second: a frame lasts `round(100 / fps)` of them and at least 2, since browsers
-    slow down anything shorter.
+    hundredths of a second: frame `i` begins at `round(100 · i / fps)`, so that rounding never adds
+    up, but lasts at least 2, since browsers slow down anything shorter; above 50 frames per second
+    the film is slower than asked for. Each picture has its own palette of up to 255 colours and
+    holds only the pixels that changed; where none did, the picture before lasts longer.
     """
-
-    def reduced(frame: np.ndarray) -> Image.Image:
-        return Image.fromarray(frame).quantize(colors=128, dither=Image.Dither.NONE)
-
-    images = map(reduced, _checked(frames, fps, scale))
-    first = next(images)
-    with _replace_when_done(path, ".gif") as part:
-        first.save(
-            part,
-            save_all=True,
-            append_images=images,
-            duration=10 * max(2, round(100 / fps)),
-            loop=0,
-        )
+    stream = _checked(frames, fps, scale)
+    shown = next(stream).copy()  # whoever draws them may draw the next into the same array
+    height, width = shown.shape[:2]
+    # Pillow could write all of it, but keeps every frame of the film in memory until the end.
+    with _replace_when_done(path, ".gif") as part, open(part, "wb") as file:
+        file.write(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0))
+        file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")  # repeat without end
+        pending, since, index = _gif_picture(shown, np.ones((height, width), bool)), 0, 0
+        for index, frame in enumerate(stream, start=1):
+            now = round(100 * index / fps)
+            changed = np.any(frame != shown, axis=2)
+            if not changed.any():
+                if now - since < _LONGEST_DELAY:
+                    continue
+                changed[0, 0] = True
+            file.write(pending.lasting(now - since))
+            shown, pending, since = frame.copy(), _gif_picture(frame, changed), now
+        file.write(pending.lasting(round(100 * (index + 1) / fps) - since) + b";")
     return Path(path)
+
+
+_LONGEST_DELAY = 60_000  # hundredths of a second; the format has 16 bits for them
+
+
+class _GifPicture(NamedTuple):
+    """A picture of a GIF, encoded, but for the time it stays."""
+
+    transparent: int  # number of the colour that changes nothing
+    data: bytes
+
+    def lasting(self, delay: int) -> bytes:
+        """What stands in the file: drawn over the picture before, shown for `delay` / 100 s."""
+        leave_and_transparent = 0b0000_0101
+        control = (leave_and_transparent, max(2, delay), self.transparent, 0)
+        return b"!\xf9\x04" + struct.pack("<BHBB", *control) + self.data
+
+
+def _gif_picture(frame: np.ndarray, changed: np.ndarray) -> _GifPicture:
+    """The smallest rectangle around the pixels that changed; the others in it are transparent.
+
+    Args:
+        frame: `(H, W, 3)` uint8.
+        changed: `(H, W)` bool, some of them True.
+    """
+    rows, columns = (np.flatnonzero(changed.any(axis=axis)) for axis in (1, 0))
+    top, left = int(rows[0]), int(columns[0])
+    inside = slice(top, int(rows[-1]) + 1), slice(left, int(columns[-1]) + 1)
+    part, new = frame[inside], changed[inside]
+    # Black stands for what did not change, so that its colours take no place in the palette.
+    drawn = Image.fromarray(np.where(new[:, :, None], part, np.uint8(0)))
+    drawn = drawn.quantize(colors=255, dither=Image.Dither.NONE)
+    numbers = np.array(drawn)
+    transparent = int(numbers.max()) + 1
+    numbers[~new] = transparent
+    bits = max(1, transparent.bit_length())  # the palette has 2 ** bits colours
+    palette = bytes(drawn.getpalette())[: 3 * transparent].ljust(3 << bits, b"\0")
+    # Pillow compresses: behind its header, its palette of 256 greys and its descriptor.
+    buffer = io.BytesIO()
+    Image.fromarray(numbers).save(buffer, "GIF", optimize=False, interlace=False)
+    compressed = buffer.getvalue()[13 + 768 + 10 : -1]
+    height, width = new.shape
+    descriptor = struct.pack("<BHHHHB", 0x2C, left, top, width, height, 0x80 | (bits - 1))
+    return _GifPicture(transparent, descriptor + palette + compressed)
 
 
 def video_html(video: str | Path | bytes, width: int = 320) -> str:
@@ -122,7 +176,8 @@ def annotate(frame: np.ndarray, text: str) -> np.ndarray:
 
     Args:
         frame: `(H, W, 3)` uint8 RGB or `(H, W)` uint8 grey.
-        text: the frame's number, the action …; what does not fit in the width is cut off.
+        text: the frame's number, the action …; one that is too wide is written smaller, and cut
+            off where even half the size is too wide.
     Returns:
         `(H + S, W, 3)` uint8; S is even and about a thirteenth of H, at least 16.
     """
@@ -130,9 +185,18 @@ def annotate(frame: np.ndarray, text: str) -> np.ndarray:
     strip = 2 * max(8, picture.height // 26)
     canvas = Image.new("RGB", (picture.width, picture.height + strip))
     canvas.paste(picture, (0, strip))
-    font = ImageFont.load_default(strip - 5)
+    font = _font(text, strip - 5, canvas.width - 8)
     ImageDraw.Draw(canvas).text((4, strip - 5), text, fill="white", font=font, anchor="ls")
     return np.array(canvas)
+
+
+def _font(text: str, size: int, width: int) -> ImageFont.FreeTypeFont:
+    """The font in `size` pixels, or so much smaller, to half of it, that the text fits."""
+    fonts = map(_load_font, range(size, size // 2, -1))
+    return next((font for font in fonts if font.getlength(text) <= width), _load_font(size // 2))
+
+
+_load_font = lru_cache(ImageFont.load_default)
 
 
 def _rgb(frame: np.ndarray) -> np.ndarray:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
+import weakref
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from dqn_ref.video import annotate, show_video, video_html, write_gif, write_video
 
@@ -173,6 +174,82 @@ def test_gif_comes_back(tmp_path):
     assert np.array_equal(shown[::2, ::2], moving_square(12)[11])
 
 
+def delays_and_pictures(path):
+    with Image.open(path) as gif:
+        shown = [
+            (f.info["duration"], np.array(f.convert("RGB"))) for f in ImageSequence.Iterator(gif)
+        ]
+    return [delay for delay, _ in shown], [picture for _, picture in shown]
+
+
+def test_gif_keeps_colours_and_only_what_changed_is_written(tmp_path):
+    """Colours merged though 255 fit, or a rectangle of changes in the wrong place."""
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (200, 3), np.uint8)
+    frames = [colours[rng.integers(200, size=(60, 80))]]
+    for top, left in ((0, 0), (50, 70), (20, 30), (20, 30)):
+        frames.append(frames[-1].copy())
+        frames[-1][top : top + 10, left : left + 10] = colours[rng.integers(200, size=(10, 10))]
+        frames[-1][top + 5, left + 5] = frames[-2][top + 5, left + 5]  # one inside stays
+    path = write_gif(iter(frames), tmp_path / "film.gif", fps=10)
+    _, shown = delays_and_pictures(path)
+    assert all(np.array_equal(a, b) for a, b in zip(shown, frames, strict=True))
+    first = write_gif(frames[:1], tmp_path / "first.gif", fps=10)
+    assert path.stat().st_size < 1.5 * first.stat().st_size
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(30, 1000), (60, 600), (24, 1250), (7, 4290)])
+def test_gif_lasts_as_long_as_the_film(tmp_path, fps, expected):
+    """Rounding that adds up (30 a second played at 33), or times a browser takes for a mistake.
+
+    Above 50 a second the format cannot follow; a frame lasts 2 hundredths then.
+    """
+    delays, _ = delays_and_pictures(write_gif(moving_square(30), tmp_path / "film.gif", fps))
+    assert sum(delays) == expected and min(delays) >= 20 and max(delays) - min(delays) <= 10
+
+
+def test_gif_of_a_still_picture_keeps_its_time(tmp_path):
+    """Equal frames merged without their time, or a time too long for its 16 bits."""
+    first, second = moving_square(2)
+    still = [first] * 3 + [second] + [first] * 2
+    delays, _ = delays_and_pictures(write_gif(still, tmp_path / "film.gif", fps=10))
+    assert delays == [300, 100, 200]
+    long = [first[:4, :4]] * 15
+    delays, shown = delays_and_pictures(write_gif(long, tmp_path / "long.gif", fps=0.01))
+    assert sum(delays) == 1_500_000 and max(delays) <= 655_350
+    assert all(np.array_equal(picture, first[:4, :4]) for picture in shown)
+
+
+@pytest.mark.parametrize("write", [write_video, write_gif])
+def test_a_film_is_not_kept_in_memory(tmp_path, write):
+    """A whole game in memory: 18,000 frames of 100 kB."""
+    references, most = [], 0
+
+    def playing():
+        nonlocal most
+        for index in range(200):
+            frame = np.full((30, 40, 3), index, np.uint8)
+            references.append(weakref.ref(frame))
+            most = max(most, sum(reference() is not None for reference in references))
+            yield frame
+
+    write(playing(), tmp_path / ("film.mp4" if write is write_video else "film.gif"), fps=10)
+    assert most <= 4
+
+
+def test_a_gif_drawn_into_one_array(tmp_path):
+    """Frames compared with themselves: a generator that reuses its array gives a still film."""
+    canvas = np.zeros((20, 30, 3), np.uint8)
+
+    def drawing():
+        for index in range(5):
+            canvas[:] = 10 * index
+            yield canvas
+
+    _, shown = delays_and_pictures(write_gif(drawing(), tmp_path / "film.gif", fps=10))
+    assert [int(picture[0, 0, 0]) for picture in shown] == [0, 10, 20, 30, 40]
+
+
 def test_html_holds_the_film_on_the_tag_itself(tmp_path):
     path = write_video(moving_square(5), tmp_path / "film.mp4", fps=15)
     html = video_html(path, width=240)
@@ -193,3 +270,12 @@ def test_annotation_leaves_the_game_as_it_is():
     assert annotated[:strip].max() > 200
     assert not np.array_equal(annotated, annotate(frame, "18 FIRE"))
     assert annotate(frame[:, :, 0], "17 FIRE").shape == annotated.shape
+
+
+def test_a_long_annotation_is_written_smaller():
+    """The action's name cut off, where the frame's number is long."""
+    frame = np.zeros((210, 160, 3), np.uint8)
+    long = annotate(frame, "frame 17,999  DOWNRIGHTFIRE")
+    assert long.shape == annotate(frame, "frame 1  UP").shape
+    assert long[:, -4:].max() == 0 and long[:16, :150].max() > 100
+    assert not np.array_equal(long, annotate(frame, "frame 17,999  DOWNRIGHTFIR"))

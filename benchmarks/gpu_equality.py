@@ -119,7 +119,8 @@ class EagerGroup:
         slots = to_device(self.memory.draw(self.count * self.batch_size, rng), self.memory.device)
         batches = [self.memory.gather_slots(part) for part in slots.split(self.batch_size)]
         metrics = self.learner.update(batches)
-        return [Metrics(*(torch.stack(values).mean() for values in zip(*metrics, strict=True)))]
+        columns = zip(*(each[:2] for each in metrics), strict=True)
+        return [Metrics(*(torch.stack(values).mean() for values in columns))]
 
 
 class Outcome(NamedTuple):

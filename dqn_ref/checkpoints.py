@@ -164,14 +164,40 @@ def save_checkpoint(path: Path, parts: LoopParts, wall_seconds: float) -> None:
     if parts.recipe.checkpoint_memory and hasattr(parts.memory, "state"):
         memory_tensors, about["memory"] = parts.memory.state()
         tensors |= with_prefix("memory", memory_tensors)
+        games = _games_state(parts)
+        if games is not None:
+            game_tensors, about["games"] = games
+            tensors |= game_tensors
     save_tensors(path, tensors, about)
 
 
-def load_checkpoint(path: Path, parts: LoopParts) -> float:
-    """Bring an agent to where a checkpoint left it; games start anew.
+def _games_state(parts: LoopParts) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """Games, stacks and scores under way; None if the games or the stacks cannot be saved."""
+    if not (hasattr(parts.lanes, "state") and hasattr(parts.stack, "state")):
+        return None
+    lanes = parts.lanes.state()
+    if lanes is None:
+        return None
+    stack_tensors, stack = parts.stack.state()
+    tensors = {**with_prefix("lanes", lanes[0]), **with_prefix("stack", stack_tensors)}
+    return tensors, {"lanes": lanes[1], "stack": stack, "tracker": parts.tracker.state()}
 
-    Without the memory in the checkpoint, learning pauses until `learning_starts` steps have
-    filled a new one.
+
+def _restore_games(
+    parts: LoopParts, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]
+) -> None:
+    parts.lanes.set_state(without_prefix("lanes", tensors), about["lanes"])
+    parts.stack.set_state(without_prefix("stack", tensors), about["stack"])
+    parts.tracker.set_state(about["tracker"])
+    parts.games_restored = True
+
+
+def load_checkpoint(path: Path, parts: LoopParts) -> float:
+    """Bring an agent to where a checkpoint left it.
+
+    Networks, optimiser, counters and generators are exact, and the memory if the checkpoint holds
+    it; without it, learning pauses until `learning_starts` steps have filled a new one. Games
+    that can be saved (the small ones) go on with the memory; Atari's start anew.
 
     Returns:
         Seconds of training before.
@@ -201,6 +227,8 @@ def load_checkpoint(path: Path, parts: LoopParts) -> float:
         counters.memory_steps = counters.steps_owed = 0
     parts.counters = counters
     learner.updates = counters.updates
+    if about.get("games") is not None and about["memory"] is not None:
+        _restore_games(parts, tensors, about["games"])
     # Games after a resume differ from those before it.
     parts.start_seed = (parts.start_seed + 7919 * counters.steps) % 2**30
     return about["wall_seconds"]

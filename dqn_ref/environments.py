@@ -19,24 +19,24 @@ the door. Reward clipping and the meaning of a lost life live in the training lo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import ale_py
 import gymnasium
 import numpy as np
+import torch
 from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode
 
 from dqn_ref import games
-from dqn_ref.frames import preprocess, resize
-from dqn_ref.recipes import Recipe, RecipeError
+from dqn_ref.frames import preprocess
+from dqn_ref.gym_lane import NOOP, GymLane, env_action_names
+from dqn_ref.settings import Recipe, RecipeError
 
 gymnasium.register_envs(ale_py)
 
-NOOP = 0
 # Games of this course, by the name a recipe gives them.
 SMALL_GAMES = {"chain": games.Chain, "gallery": games.ShootingGallery}
 
@@ -51,6 +51,7 @@ class Rows(NamedTuple):
     truncated: np.ndarray  # (L,) bool, the game was cut off by a limit
     reset_row: np.ndarray  # (L,) bool, the action was ignored: neither step nor transition
     emulator_frames: np.ndarray  # (L,) int32, frames of this game so far, start actions included
+    lives: np.ndarray  # (L,) int32, left; 0 in games that know none
 
 
 class Lanes(Protocol):
@@ -93,13 +94,6 @@ def atari_action_names(game: str, full_action_space: bool = False) -> list[str]:
     return [action.name for action in legal]
 
 
-def env_action_names(env: gymnasium.Env) -> list[str]:
-    """Names of an environment's actions; plain numbers where a wrapper has changed them."""
-    names = getattr(env.unwrapped, "get_action_meanings", list)()
-    count = int(env.action_space.n)
-    return names if len(names) == count else [str(action) for action in range(count)]
-
-
 class AleLanes:
     """ALE's vector environment behind the contract.
 
@@ -120,6 +114,11 @@ class AleLanes:
             "resize": recipe.resize == "area",
             "max_over": recipe.max_over in ("luminance", "none"),
             "life_noops_max": recipe.life_noops_max == 0,
+            "repeat_frames_min": recipe.repeat_frames_min == 0,
+            "start_random_actions_max": recipe.start_random_actions_max == 0,
+            "max_env_steps_per_game": recipe.max_env_steps_per_game == 0,
+            "resize_height": recipe.resized_shape == recipe.frame_shape,
+            "grey": recipe.grey == "luminance",
         }
         for field, possible in refused.items():
             if not possible:
@@ -143,7 +142,7 @@ class AleLanes:
             img_height=recipe.frame_height,
             img_width=recipe.frame_width,
             stack_num=1,
-            frameskip=recipe.repeat_frames,
+            frameskip=recipe.repeat_frames * recipe.repeat_actions,
             maxpool=recipe.max_over == "luminance",
             # ALE draws 0 .. noop_max-1, of which FIRE takes one away.
             noop_max=recipe.start_noops_max + 1 + (recipe.fire_at_start and has_fire),
@@ -167,6 +166,7 @@ class AleLanes:
             no,
             np.ones(self.lanes, dtype=bool),
             info["episode_frame_number"],
+            info["lives"],
         )
 
     def send(self, actions: np.ndarray) -> None:
@@ -188,99 +188,11 @@ class AleLanes:
             truncated,
             reset_row,
             info["episode_frame_number"],
+            info["lives"],
         )
 
     def close(self) -> None:
         self._env.close()
-
-
-class _Game:
-    """One gymnasium environment with Nature's way of playing it: a lane of `GymLanes`."""
-
-    def __init__(self, env: gymnasium.Env, recipe: Recipe, max_frames: int, on_frame, preprocess):
-        self.env, self.recipe, self.max_frames = env, recipe, max_frames
-        self.on_frame, self.preprocess = on_frame, preprocess
-        names = env_action_names(env)
-        self.fire = names.index("FIRE") if "FIRE" in names else None
-
-    def start(self, seed: int | None) -> None:
-        observation, info = self.env.reset(seed=seed)
-        if seed is not None:
-            self.rng = np.random.default_rng(seed)
-        self._begin(observation, info)
-        if self.recipe.fire_at_start and self.fire is not None:
-            self._emulate(self.fire)
-        for _ in range(self.rng.integers(self.recipe.start_noops_max + 1)):
-            self._emulate(NOOP)
-            if self.ended:
-                self._begin(*self.env.reset())
-        self.frames_at_start = self.frames
-
-    def step(self, action: int) -> float:
-        """Repeat one action; the points it brought."""
-        points = 0.0
-        for _ in range(self.recipe.repeat_frames):
-            points += self._emulate(action)
-            if self.ended:
-                break
-        return points
-
-    def start_life(self) -> None:
-        """The start actions after a life: no-ops as in Nature's code, then FIRE."""
-        if self.recipe.life_noops_max:
-            for _ in range(1 + self.rng.integers(self.recipe.life_noops_max)):
-                if not self.ended:
-                    self._emulate(NOOP)
-        if self.recipe.fire_after_life and self.fire is not None and not self.ended:
-            self.step(self.fire)
-
-    @property
-    def starts_life(self) -> bool:
-        fires = self.recipe.fire_after_life and self.fire is not None
-        return fires or self.recipe.life_noops_max > 0
-
-    @property
-    def ended(self) -> bool:
-        return self.game_over or self.truncated
-
-    def frame(self) -> np.ndarray:
-        recipe = self.recipe
-        if self.current.ndim == 2:  # a wrapper has made it grey already
-            return resize(self.current, recipe.frame_height, recipe.frame_width, recipe.resize)
-        # One frame per step: there is no second one to take the maximum with (nor does ALE).
-        previous = self.previous if recipe.repeat_frames > 1 else self.current
-        return self.preprocess(
-            previous,
-            self.current,
-            recipe.frame_height,
-            recipe.frame_width,
-            recipe.resize,
-            recipe.max_over,
-        )
-
-    def _begin(self, observation: np.ndarray, info: dict) -> None:
-        # A copy: the environment may write its next frame into the same buffer.
-        self.previous = self.current = np.array(observation)
-        self.lives = info.get("lives", 0)
-        # Start actions do not count against the limit: `start` sets where it begins.
-        self.frames, self.frames_at_start = 0, math.inf
-        self.game_over = self.truncated = False
-        self._show()
-
-    def _emulate(self, action: int) -> float:
-        self.previous = self.current
-        observation, reward, self.game_over, truncated, info = self.env.step(action)
-        self.current = np.array(observation)
-        self.frames += 1
-        played = self.frames - self.frames_at_start
-        self.truncated = not self.game_over and (truncated or played >= self.max_frames)
-        self.lives = info.get("lives", 0)
-        self._show()
-        return float(reward)
-
-    def _show(self) -> None:
-        if self.on_frame is not None:
-            self.on_frame(self.current)
 
 
 class GymLanes:
@@ -309,9 +221,10 @@ class GymLanes:
         self.lanes = lanes
         limit = max_frames or recipe.max_frames_per_game
         self._games = [
-            _Game(make_env(), recipe, limit, on_frame if lane == 0 else None, preprocess)
+            GymLane(make_env(), recipe, limit, on_frame if lane == 0 else None, preprocess)
             for lane in range(lanes)
         ]
+        self._games[0].refuse_impossible_frames()
         self.action_names = env_action_names(self._games[0].env)
 
     def reset(self, seed: int) -> Rows:
@@ -347,6 +260,31 @@ class GymLanes:
         for game in self._games:
             game.env.close()
 
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        """Everything needed to go on exactly here: named tensors and JSON-able numbers.
+
+        None if an environment cannot be saved, as ALE's cannot: such games start anew.
+        """
+        states = [game.state() for game in self._games]
+        if any(state is None for state in states):
+            return None
+        names = states[0][0]
+        tensors = {
+            name: torch.from_numpy(np.stack([arrays[name] for arrays, _ in states]))
+            for name in names
+        }
+        numbers = {
+            "games": [numbers for _, numbers in states],
+            "start_life": self._start_life.tolist(),
+        }
+        return tensors, numbers
+
+    def set_state(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
+        """Go on where `state` was called, with as many lanes of the same game."""
+        for lane, (game, saved) in enumerate(zip(self._games, numbers["games"], strict=True)):
+            game.set_state({name: t[lane].numpy().copy() for name, t in tensors.items()}, saved)
+        self._start_life = np.array(numbers["start_life"])
+
     def _rows(self, points: np.ndarray, life_lost: np.ndarray, reset_row: np.ndarray) -> Rows:
         return Rows(
             np.stack([game.frame() for game in self._games]),
@@ -356,6 +294,7 @@ class GymLanes:
             np.array([game.truncated for game in self._games]),
             reset_row,
             np.array([game.frames for game in self._games], dtype=np.int32),
+            np.array([game.lives for game in self._games], dtype=np.int32),
         )
 
 

@@ -18,7 +18,7 @@ import torch
 from dqn_ref.environments import Lanes, Rows, make_lanes
 from dqn_ref.exploration import epsilon_greedy
 from dqn_ref.frames import FrameStack
-from dqn_ref.recipes import Recipe
+from dqn_ref.settings import Recipe
 
 EVALUATION_FRAMES = 18_000
 EVALUATION_EPSILON = 0.05
@@ -55,6 +55,15 @@ class GameTracker:
         self._score[ended] = 0.0
         self._steps[ended] = 0
         return finished
+
+    def state(self) -> dict[str, list]:
+        """Points and steps of the games under way, JSON-able."""
+        return {"score": self._score.tolist(), "steps": self._steps.tolist()}
+
+    def set_state(self, state: dict[str, list]) -> None:
+        """Go on where `state` was called."""
+        self._score = np.array(state["score"])
+        self._steps = np.array(state["steps"], dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,24 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from dqn_ref.hardware import to_device
 
-RESIZE_METHODS = {
+_OPENCV_FILTERS = {
     "area": cv2.INTER_AREA,
     "bilinear": cv2.INTER_LINEAR,
     "nearest": cv2.INTER_NEAREST,
     "bicubic": cv2.INTER_CUBIC,
 }
+# Pillow's filters grow with the reduction, OpenCV's (but area) look at the same few pixels always.
+_PILLOW_FILTERS = {
+    "pil_nearest": Image.Resampling.NEAREST,
+    "pil_bilinear": Image.Resampling.BILINEAR,
+    "pil_bicubic": Image.Resampling.BICUBIC,
+}
+RESIZE_METHODS = (*_OPENCV_FILTERS, *_PILLOW_FILTERS, "stride")
+GREYS = ("luminance", "mean", "luminance_last")
 
 
 def luminance(rgb: np.ndarray) -> np.ndarray:
@@ -61,24 +70,56 @@ def max_over_frames(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
     return np.maximum(previous, current)
 
 
-def resize(image: np.ndarray, height: int, width: int, method: str = "area") -> np.ndarray:
-    """Resize a grey picture with one of OpenCV's filters.
+def mean_of_colours(rgb: np.ndarray) -> np.ndarray:
+    """The plain mean of red, green and blue, rounded down: the first old notebook's grey.
 
     Args:
-        image: `(H, W)` uint8.
+        rgb: `(H, W, 3)` uint8.
+    Returns:
+        `(H, W)` uint8.
+    """
+    return (rgb.sum(axis=2, dtype=np.uint16) // 3).astype(np.uint8)
+
+
+def resize(image: np.ndarray, height: int, width: int, method: str = "area") -> np.ndarray:
+    """Resize a picture.
+
+    Args:
+        image: `(H, W)` or `(H, W, 3)` uint8.
         height, width: of the result, in pixels.
         method: "area" (what ALE's vector environment uses), "bilinear" (Nature's code),
-            "nearest" or "bicubic".
+            "nearest" or "bicubic", all OpenCV's; "pil_nearest", "pil_bilinear" or "pil_bicubic",
+            Pillow's; "stride" keeps every n-th row and column.
     Returns:
-        `(height, width)` uint8.
+        `(height, width)` or `(height, width, 3)` uint8.
     Raises:
-        ValueError: for an unknown method.
+        ValueError: for an unknown method, or sizes that no stride leads to.
     """
     if method not in RESIZE_METHODS:
         raise ValueError(f"unknown resize method {method!r}; choose from {sorted(RESIZE_METHODS)}")
-    if image.shape == (height, width):
+    if image.shape[:2] == (height, width):
         return image.copy()
-    return cv2.resize(image, (width, height), interpolation=RESIZE_METHODS[method])
+    if method == "stride":
+        return _every_nth(image, height, width)
+    if method in _PILLOW_FILTERS:
+        picture = Image.fromarray(image).resize((width, height), _PILLOW_FILTERS[method])
+        return np.array(picture)
+    return cv2.resize(image, (width, height), interpolation=_OPENCV_FILTERS[method])
+
+
+def _every_nth(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Every n-th row and every m-th column, the first ones among them."""
+    by_row, by_column = (
+        max(1, round(size / wanted))
+        for size, wanted in zip(image.shape[:2], (height, width), strict=True)
+    )
+    kept = image[::by_row, ::by_column]
+    if kept.shape[:2] != (height, width):
+        raise ValueError(
+            f"no stride makes {height}x{width} pixels of {image.shape[0]}x{image.shape[1]}; every "
+            f"second one gives {-(-image.shape[0] // 2)}x{-(-image.shape[1] // 2)}"
+        )
+    return kept.copy()
 
 
 def preprocess(
@@ -88,6 +129,7 @@ def preprocess(
     width: int = 84,
     method: str = "area",
     max_over: str = "luminance",
+    grey: str = "luminance",
 ) -> np.ndarray:
     """Two consecutive colour frames to the one grey frame the network sees.
 
@@ -98,21 +140,30 @@ def preprocess(
         max_over: "rgb" takes the maximum per colour channel and then the luminance (Nature's
             order); "luminance" the other way round (ALE's order: equal on Breakout, up to 16
             grey levels apart on Pong); "none" uses `current` alone.
+        grey: "luminance"; "mean" of the three colours; "luminance_last" resizes in colour first.
     Returns:
         `(height, width)` uint8.
     Raises:
-        ValueError: for an unknown method or order, or frames of different shapes.
+        ValueError: for unknown names, or frames of different shapes.
     Source: Mnih et al. 2015, Methods, "Preprocessing".
     """
-    if max_over == "rgb":
-        gray = luminance(max_over_frames(previous, current))
-    elif max_over == "luminance":
-        gray = max_over_frames(luminance(previous), luminance(current))
-    elif max_over == "none":
-        gray = luminance(current)
-    else:
+    if grey not in GREYS:
+        raise ValueError(f"unknown grey {grey!r}; choose from {', '.join(GREYS)}")
+    if max_over not in ("rgb", "luminance", "none"):
         raise ValueError(f"unknown max_over {max_over!r}; choose rgb, luminance or none")
-    return resize(gray, height, width, method)
+
+    def seen(rgb: np.ndarray) -> np.ndarray:
+        if grey == "luminance_last":
+            return luminance(resize(rgb, height, width, method))
+        return mean_of_colours(rgb) if grey == "mean" else luminance(rgb)
+
+    if max_over == "rgb":
+        picture = seen(max_over_frames(previous, current))
+    elif max_over == "luminance":
+        picture = max_over_frames(seen(previous), seen(current))
+    else:
+        picture = seen(current)
+    return picture if grey == "luminance_last" else resize(picture, height, width, method)
 
 
 def before_start(ages: torch.Tensor, count: int, stack_frames: int) -> torch.Tensor:
@@ -180,3 +231,12 @@ class FrameStack:
         ages = to_device(self._ages, stacked.device)
         self.current = mask_stacks(stacked, ages, self.stack_frames)
         return self.current
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, list]]:
+        """What is needed to go on here: named tensors and JSON-able numbers."""
+        return {"current": self.current}, {"ages": self._ages.tolist()}
+
+    def set_state(self, tensors: dict[str, torch.Tensor], numbers: dict[str, list]) -> None:
+        """Go on where `state` was called, with as many lanes and frames of that size."""
+        self.current = tensors["current"].to(self.current.device)
+        self._ages = np.array(numbers["ages"], dtype=np.int64)

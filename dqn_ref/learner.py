@@ -9,6 +9,7 @@ Source: Mnih et al. 2015, Methods, "Algorithm" and "Training algorithm for deep 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,8 +19,8 @@ from torch import nn
 
 from dqn_ref.hardware import autocast
 from dqn_ref.precision import CopyingOptimizer, WorkingCopy
-from dqn_ref.recipes import Recipe
 from dqn_ref.replay import Batch
+from dqn_ref.settings import Recipe
 
 
 def td_targets(
@@ -137,6 +138,30 @@ class NatureRMSProp(torch.optim.Optimizer):
             torch._foreach_addcdiv_(params, grads, roots, -group["lr"])
 
 
+class KerasAdam(torch.optim.Adam):
+    """Adam as Keras has it: epsilon is added before the mean square is corrected for its bias.
+
+        θ ← θ - lr √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + ε)
+
+    The same as PyTorch's Adam with ε / √(1 - β₂ᵗ): 32 times ε at the first update, 1.26 ε after
+    a thousand.
+
+    Source: Kingma and Ba 2015, the end of section 2 (ε there is "ε hat"); Keras 2.
+    """
+
+    def __init__(self, params: Iterable, lr: float, eps: float, fused: bool = True):
+        super().__init__(params, lr=lr, eps=eps, fused=fused)
+        self._keras_eps = eps
+
+    def step(self, closure: Callable | None = None) -> None:
+        """Apply the gradients once. `closure` is not supported."""
+        for group in self.param_groups:
+            states = [self.state[p] for p in group["params"] if self.state.get(p)]
+            time = 1 + (int(states[0]["step"]) if states else 0)
+            group["eps"] = self._keras_eps / math.sqrt(1 - group["betas"][1] ** time)
+        super().step()
+
+
 def make_optimizer(recipe: Recipe, parameters: Iterable) -> torch.optim.Optimizer:
     """The optimiser a recipe names."""
     parameters = list(parameters)
@@ -145,6 +170,8 @@ def make_optimizer(recipe: Recipe, parameters: Iterable) -> torch.optim.Optimize
     if recipe.optimizer == "adam":
         # fused: one pass over the weights, 1.2 ms instead of 5.8 (one CPU thread, busy machine).
         return torch.optim.Adam(parameters, lr=lr, eps=eps, fused=True, capturable=on_gpu)
+    if recipe.optimizer == "keras_adam":
+        return KerasAdam(parameters, lr, eps)
     if recipe.optimizer == "rmsprop":
         decay = recipe.squared_gradient_momentum
         return torch.optim.RMSprop(parameters, lr=lr, alpha=decay, eps=eps, capturable=on_gpu)
@@ -153,11 +180,23 @@ def make_optimizer(recipe: Recipe, parameters: Iterable) -> torch.optim.Optimize
     )
 
 
+class Diagnostics(NamedTuple):
+    """More about one update, for the printed logs; means over the minibatch, 0-d tensors."""
+
+    q_max: torch.Tensor  # of max Q(s, ·)
+    absolute_error: torch.Tensor  # of |Q(s, a) - y|
+    squared_error: torch.Tensor
+    # The same two as keras-rl printed them: over all actions, those not taken with a target of 0.
+    absolute_artefact: torch.Tensor
+    squared_artefact: torch.Tensor
+
+
 class Metrics(NamedTuple):
     """What an update reports; 0-d tensors, so that nobody waits for the device."""
 
     loss: torch.Tensor  # of the minibatch
     q_mean: torch.Tensor  # mean Q(s, a) of the minibatch
+    diagnostics: Diagnostics | None = None  # if the learner's parts ask for them
 
 
 @dataclass(frozen=True)
@@ -172,6 +211,7 @@ class LearnerParts:
     huber_delta: float
     loss_reduction: str
     double: bool
+    diagnostics: bool = False  # whether updates report them
 
 
 def targets_of(parts: LearnerParts, batch: Batch) -> torch.Tensor:
@@ -193,7 +233,21 @@ def fit_targets(parts: LearnerParts, batch: Batch, targets: torch.Tensor) -> Met
     parts.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     parts.optimizer.step()
-    return Metrics(losses.detach().mean(), predicted.detach().mean())
+    more = _diagnose(q_values.detach(), batch.actions, targets) if parts.diagnostics else None
+    return Metrics(losses.detach().mean(), predicted.detach().mean(), more)
+
+
+def _diagnose(q_values: torch.Tensor, actions: torch.Tensor, targets: torch.Tensor) -> Diagnostics:
+    """Diagnostics of an update: `q_values` `(B, A)` before it, `actions` and `targets` `(B,)`."""
+    errors = q_values.gather(1, actions[:, None]).squeeze(1) - targets
+    artefacts = q_values.scatter(1, actions[:, None], errors[:, None])
+    return Diagnostics(
+        q_values.max(dim=1).values.mean(),
+        errors.abs().mean(),
+        errors.square().mean(),
+        artefacts.abs().mean(),
+        artefacts.square().mean(),
+    )
 
 
 def training_step(parts: LearnerParts, batch: Batch) -> Metrics:
@@ -251,6 +305,7 @@ class Learner:
             recipe.huber_delta,
             recipe.loss_reduction,
             recipe.double,
+            diagnostics=recipe.print_log != "none",
         )
 
     def refresh(self) -> None:

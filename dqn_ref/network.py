@@ -11,6 +11,7 @@ from torch import nn
 ARCHITECTURES = {
     "mnih2015": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),
     "mnih2013": (((16, 8, 4), (32, 4, 2)), 256),
+    "channels_trap": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),
 }
 INITIALISATIONS = ("pytorch", "glorot")
 
@@ -25,7 +26,11 @@ class QNetwork(nn.Module):
         num_actions: size of the output.
         frame_shape: height and width in pixels.
         stack_frames: input channels.
-        architecture: "mnih2015" (Nature) or "mnih2013" (the workshop paper).
+        architecture: "mnih2015" (Nature), "mnih2013" (the workshop paper), or "channels_trap": the
+            first old notebook's, whose first layer was told that channels come first and whose
+            others were not. They take the 32 maps for rows, rows for columns, and columns for
+            channels: (4, 105, 80) -> (32, 25, 19), read as (19, 32, 25) -> (64, 15, 11)
+            -> (64, 13, 9) -> 7,488 -> 512 -> actions.
         conv1_padding: zero padding of the first convolution; Nature's code has 1 (the map stays
             20x20), its paper is silent.
         initialisation: "pytorch" (uniform within 1/sqrt(fan-in), which is also Torch7's) or
@@ -52,7 +57,10 @@ class QNetwork(nn.Module):
         convolutions, hidden = ARCHITECTURES[architecture]
         layers: list[nn.Module] = []
         channels, (height, width), padding = stack_frames, frame_shape, conv1_padding
-        for filters, kernel, stride in convolutions:
+        for index, (filters, kernel, stride) in enumerate(convolutions):
+            if architecture == "channels_trap" and index == 1:
+                layers.append(_MistakenAxes())
+                channels, height, width = width, channels, height
             layers += [nn.Conv2d(channels, filters, kernel, stride, padding), nn.ReLU()]
             height = (height + 2 * padding - kernel) // stride + 1
             width = (width + 2 * padding - kernel) // stride + 1
@@ -129,6 +137,13 @@ def _convolve_blocks(layer: nn.Conv2d, states: torch.Tensor) -> torch.Tensor:
     # Dividing the few weights by 255 is as good as dividing the many pixels.
     weight = (weight / 255).contiguous(memory_format=torch.channels_last)
     return nn.functional.conv2d(pixels, weight, layer.bias)
+
+
+class _MistakenAxes(nn.Module):
+    """What comes out as (maps, rows, columns) is read as (rows, columns, channels)."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps.permute(0, 3, 1, 2)
 
 
 def _glorot(module: nn.Module) -> None:

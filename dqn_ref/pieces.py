@@ -92,7 +92,7 @@ _ORDERED = (
     _contract(
         "02",
         frames.resize,
-        "(H, W) uint8, height, width, method -> (height, width) uint8",
+        "(H, W) or (H, W, 3) uint8, height, width, method -> that size, uint8",
         "preprocess",
         "the library, if its filter is the same one",
     ),

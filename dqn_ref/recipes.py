@@ -1,311 +1,275 @@
-"""Recipes: every number of a training run, named and with its unit.
+"""Recipes: named sets of settings. Each docstring says what it is and where it departs from it.
 
-A *step* is one decision of the agent (four emulator frames in Nature's setting), a *frame* is
-one emulator frame, an *update* is one gradient step on one minibatch. The unit stands in the
-name of each field, or in its docstring where the field's name is the literature's.
+The first line of a docstring is what `train --help` shows.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from dqn_ref.settings import Recipe, RecipeError
 
-class RecipeError(ValueError):
-    """A setting that cannot work; the message says what to do, in one sentence."""
-
-
-def _setting(default: Any, doc: str, choices: tuple[str, ...] | None = None) -> Any:
-    return field(default=default, metadata={"doc": doc, "choices": choices})
+__all__ = ["RECIPES", "RECIPE_NOTES", "Recipe", "RecipeError", "get_recipe"]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of one run. Defaults are those of the recipe `laptop`.
+def laptop() -> Recipe:
+    """made for a few CPU cores: sixteen games at once, Adam, 3-step returns"""
+    return Recipe()
 
-    Every field is a flag of `python -m dqn_ref train`; `dataclasses.replace` changes one in code.
+
+def gpu() -> Recipe:
+    """one GPU: 128 games at once, 32 transitions per 4 steps as in Nature"""
+    return dataclasses.replace(
+        laptop(),
+        lanes=128,
+        updates_at_once=32,
+        memory_frames=1_000_000,
+        learning_starts=50_000,
+        epsilon_end=0.01,
+        epsilon_decay_steps=1_000_000,
+        learning_rate=1e-4,
+        target_every_steps=2_048,  # 16 groups of updates
+        total_steps=10_000_000,
+        log_every_steps=50_000,
+        checkpoint_every_steps=500_000,
+    )
+
+
+def gallery() -> Recipe:
+    """the shooting gallery of dqn_ref/games.py, a game of pixels learnt in a minute"""
+    return dataclasses.replace(
+        laptop(),
+        game="gallery",
+        door="gym",
+        lanes=4,
+        updates_at_once=1,
+        repeat_frames=1,
+        max_over="none",
+        start_noops_max=0,
+        fire_at_start=False,
+        fire_after_life=False,
+        frame_height=36,
+        frame_width=36,
+        discount=0.9,
+        memory_frames=30_000,
+        learning_starts=1_000,
+        epsilon_end=0.05,
+        epsilon_decay_steps=5_000,
+        learning_rate=5e-4,
+        n_step=1,
+        target_every_steps=400,
+        total_steps=13_000,
+        log_every_steps=500,
+        checkpoint_every_steps=5_000,
+    )
+
+
+def mnih2015() -> Recipe:
+    """Nature's published code, one game at a time, slow and exact
+
+    Left out: Nature's minibatches come from a buffer of 512 transitions drawn beforehand (up to
+    16 updates old). Its optimiser works on the gradient of the clipped error, which equals the
+    Huber gradient used here.
+
+    Source: Mnih et al. 2015, Extended Data Table 1, and the code published with it.
     """
-
-    # --- the game -------------------------------------------------------------------------
-    game: str = _setting("breakout", "ALE's name of the game, or one of the small games")
-    door: str = _setting(
-        "ale", "ale: ALE's vector environment; gym: any gymnasium environment", ("ale", "gym")
-    )
-    lanes: int = _setting(16, "games played side by side")
-    repeat_frames: int = _setting(4, "emulator frames per step: the action is repeated")
-    sticky_probability: float = _setting(
-        0.0, "probability that the emulator repeats the previous action instead"
-    )
-    full_action_space: bool = _setting(False, "all 18 actions instead of those the game uses")
-    start_noops_max: int = _setting(30, "a game starts with 0 to this many no-ops, in frames")
-    life_noops_max: int = _setting(
-        0, "after a life, 1 to this many no-ops, in frames; 0 for none (door gym only)"
-    )
-    fire_at_start: bool = _setting(True, "press FIRE when a game starts")
-    fire_after_life: bool = _setting(True, "press FIRE when a life was lost")
-    max_frames_per_game: int = _setting(108_000, "a game is cut off after this many frames")
-
-    # --- what the network sees --------------------------------------------------------------
-    frame_height: int = _setting(84, "pixels")
-    frame_width: int = _setting(84, "pixels")
-    resize: str = _setting(
-        "area", "resize filter (ale has area only)", ("area", "bilinear", "nearest", "bicubic")
-    )
-    max_over: str = _setting(
-        "luminance",
-        "maximum over the last two frames, before (rgb) or after (luminance) the luminance",
-        ("rgb", "luminance", "none"),
-    )
-    stack_frames: int = _setting(4, "frames in a state")
-
-    # --- what the agent is told ---------------------------------------------------------------
-    reward_clip: float = _setting(1.0, "rewards are clipped to plus or minus this; inf for none")
-    terminal_on_life_loss: bool = _setting(True, "a lost life ends the episode for the learner")
-    discount: float = _setting(0.99, "gamma, per step")
-
-    # --- the network --------------------------------------------------------------------------
-    architecture: str = _setting("mnih2015", "layers of the network", ("mnih2015", "mnih2013"))
-    conv1_padding: int = _setting(0, "zero padding of the first convolution, in pixels")
-    initialisation: str = _setting("pytorch", "initial weights", ("pytorch", "glorot"))
-
-    # --- replay memory ------------------------------------------------------------------------
-    memory_frames: int = _setting(200_000, "frames kept, one per step and one per game start")
-    learning_starts: int = _setting(5_000, "steps before the first update")
-    batch_size: int = _setting(32, "transitions per update")
-    train_every_steps: int = _setting(4, "steps per update")
-    updates_at_once: int = _setting(
-        4, "updates are made in groups of this many; steps that do not fill one wait"
+    return Recipe(
+        door="gym",
+        lanes=1,
+        updates_at_once=1,
+        start_noops_max=30,
+        life_noops_max=31,
+        fire_at_start=False,
+        fire_after_life=False,
+        max_frames_per_game=108_000,
+        resize="bilinear",
+        max_over="rgb",
+        conv1_padding=1,
+        memory_frames=1_000_000,
+        learning_starts=50_000,
+        epsilon_end=0.1,
+        epsilon_decay_steps=1_000_000,
+        epsilon_delay_steps=50_000,
+        optimizer="nature_rmsprop",
+        learning_rate=2.5e-4,
+        optimizer_epsilon=0.01,
+        loss_reduction="sum",
+        n_step=1,
+        target_every_steps=10_000,
+        eval_every_steps=250_000,
+        total_steps=50_000_000,
+        log_every_steps=10_000,
+        checkpoint_every_steps=250_000,
     )
 
-    # --- exploration --------------------------------------------------------------------------
-    epsilon_start: float = _setting(1.0, "probability of a random action at the beginning")
-    epsilon_end: float = _setting(0.02, "and at the end of the decay")
-    epsilon_decay_steps: int = _setting(60_000, "steps the decay takes")
-    epsilon_delay_steps: int = _setting(0, "steps before the decay begins")
 
-    # --- learning -----------------------------------------------------------------------------
-    optimizer: str = _setting(
-        "adam",
-        "adam; rmsprop: uncentred, epsilon outside the root; nature_rmsprop: centred, inside",
-        ("adam", "rmsprop", "nature_rmsprop"),
+def mnih2013() -> Recipe:
+    """the workshop paper: two convolutions, no target network, an update at every step
+
+    Published: convolutions of 16 filters 8x8/4 and 32 filters 4x4/2, 256 units; 110x84 pixels, of
+    which 84x84 "roughly" show the playing area; four frames per action; rewards as their signs;
+    RMSProp, minibatches of 32; epsilon from 1 to 0.1 over a million frames; a memory of a million
+    frames; ten million frames of training; the squared error.
+
+    Not published, and chosen here: the learning rate 2.5e-4, RMSProp's decay 0.95 and epsilon
+    0.01 (Nature's, uncentred); the discount 0.99; 18 rows cut off at the top, 8 at the bottom,
+    and the bilinear filter; PyTorch's initial weights; a warm-up of 50,000 steps. Random play at
+    the start of a game, FIRE and an end at each life are not mentioned, and not done. "Frames"
+    of memory, exploration and training are read as the agent's: one per step.
+
+    No target network: here the copy is renewed at every update, which is the same. Rewards are
+    clipped to plus and minus 1, the same as signs where points are whole numbers.
+
+    Source: Mnih et al. 2013, sections 4 and 5.
+    """
+    return dataclasses.replace(
+        mnih2015(),
+        life_noops_max=0,
+        start_noops_max=0,
+        max_over="none",
+        resize_height=110,
+        crop_top=18,
+        terminal_on_life_loss=False,
+        architecture="mnih2013",
+        conv1_padding=0,
+        train_every_steps=1,
+        target_every_steps=1,
+        epsilon_delay_steps=0,
+        optimizer="rmsprop",
+        loss_reduction="mean",
+        huber_delta=float("inf"),
+        eval_every_steps=0,
+        total_steps=10_000_000,
     )
-    learning_rate: float = _setting(2e-4, "step size of the optimiser")
-    optimizer_epsilon: float = _setting(1e-8, "epsilon of the optimiser, see `optimizer`")
-    gradient_momentum: float = _setting(0.95, "decay of the mean gradient (nature_rmsprop)")
-    squared_gradient_momentum: float = _setting(0.95, "decay of the mean square (both rmsprops)")
-    huber_delta: float = _setting(1.0, "errors beyond this count linearly; inf: half the square")
-    loss_reduction: str = _setting("mean", "over the minibatch", ("mean", "sum"))
-    n_step: int = _setting(3, "rewards summed before the value of the next state counts")
-    double: bool = _setting(False, "Double DQN: the online network chooses the next action")
-    target_every_steps: int = _setting(1_000, "steps between copies into the target network")
-    target_tau: float = _setting(
-        1.0, "1: copy every target_every_steps; below 1: mix this share in at each update"
+
+
+def notebook_a() -> Recipe:
+    """the first old notebook (Keras, keras-rl), as written, its mistakes included
+
+    One decision per 16 frames, every second pixel, the plain mean of the colours, the squared
+    error although it promised Huber's, a warm-up of 50 steps, convolutions over mistaken axes,
+    an update at every step. Mend any of it by a flag: `--architecture mnih2015`, `--huber-delta
+    1`, `--learning-starts 10000`, `--repeat-actions 1`, `--truncation-is-terminal no`,
+    `--reward-clip 1`, `--terminal-on-life-loss yes`, `--double no`.
+
+    Where it departs from the notebook:
+    - BreakoutDeterministic-v4 left ale-py with 0.11.1. Its rules (four frames, no sticky actions,
+      at most 100,000 environment steps) are played in ALE/Breakout-v5.
+    - Double DQN is on, as in every keras-rl release on PyPI of the time.
+    - keras-rl lets the agent see a game's last frame once more and then trains once more; not so
+      here.
+    - Scores, frames and the mean absolute error are true; `--print-artefacts yes` adds what
+      keras-rl printed.
+    - The seed is 123 as there, but it seeds other generators.
+    - One file of weights every 500 steps, as there; the log and the history are CSV files.
+    """
+    return Recipe(
+        door="gym",
+        lanes=1,
+        repeat_frames=4,
+        repeat_actions=4,
+        start_noops_max=0,
+        fire_at_start=False,
+        fire_after_life=False,
+        max_frames_per_game=400_000,
+        max_env_steps_per_game=100_000,
+        frame_height=105,
+        frame_width=80,
+        resize="stride",
+        grey="mean",
+        max_over="none",
+        reward_clip=float("inf"),
+        terminal_on_life_loss=False,
+        truncation_is_terminal=True,
+        architecture="channels_trap",
+        initialisation="glorot",
+        memory_frames=500_000,
+        learning_starts=50,
+        train_every_steps=1,
+        updates_at_once=1,
+        epsilon_start=1.0,
+        epsilon_end=0.1,
+        epsilon_decay_steps=100_000,
+        optimizer="rmsprop",
+        learning_rate=2.5e-4,
+        optimizer_epsilon=0.01,
+        squared_gradient_momentum=0.95,
+        huber_delta=float("inf"),
+        n_step=1,
+        double=True,
+        target_tau=0.01,
+        total_steps=500_000,
+        seed=123,
+        log_every_steps=2_000,
+        weights_every_steps=500,
+        print_log="episode",
     )
 
-    # --- evaluation while training ------------------------------------------------------------
-    eval_every_steps: int = _setting(
-        0, "steps between evaluations, the best network is kept; 0 for none"
+
+def notebook_b() -> Recipe:
+    """the second old notebook (Keras, keras-rl), as written; 1,750,000 steps of a sticky game
+
+    Its game repeats an action for two to four frames, at random, and the emulator keeps the
+    previous action with probability 0.25 at each of them; the notebook does that twice per
+    decision. So its score cannot be compared with one from a game without these. Mend by a flag:
+    `--repeat-actions 1`, `--repeat-frames-min 0`, `--sticky-probability 0`,
+    `--truncation-is-terminal no`, `--reward-clip 1`, `--terminal-on-life-loss yes`,
+    `--max-over rgb`, `--double no`.
+
+    Where it departs from the notebook:
+    - Breakout-v0's old limit of 10,000 environment steps, 5,000 decisions, is the recipe's; the
+      game is played in ALE/Breakout-v5.
+    - The resize filter of `Image.resize` was nearest before Pillow 7 (January 2020) and is
+      bicubic since; taken is `pil_nearest`, the one of its time.
+    - The luminance is rounded as OpenCV does it, not as Pillow: at most 1 grey level apart.
+    - Double DQN is on, as in every keras-rl release on PyPI of the time.
+    - keras-rl lets the agent see a game's last frame once more and then trains once more; not so
+      here.
+    - Lives and the mean absolute error are true; `--print-artefacts yes` adds what keras-rl
+      printed. Epsilon's mean is that of all steps; keras-rl's that of steps with an update.
+    - The notebook set no seed, and its test epsilon of 0.05 never came to act.
+    """
+    return Recipe(
+        door="gym",
+        lanes=1,
+        repeat_frames_min=2,
+        repeat_frames=4,
+        repeat_actions=2,
+        sticky_probability=0.25,
+        start_noops_max=0,
+        start_random_actions_max=29,
+        fire_at_start=False,
+        fire_after_life=False,
+        max_env_steps_per_game=10_000,
+        resize="pil_nearest",
+        grey="luminance_last",
+        max_over="none",
+        reward_clip=float("inf"),
+        terminal_on_life_loss=False,
+        truncation_is_terminal=True,
+        initialisation="glorot",
+        memory_frames=1_000_000,
+        learning_starts=10_000,
+        updates_at_once=1,
+        epsilon_start=0.99,
+        epsilon_end=0.05,
+        epsilon_decay_steps=1_250_000,
+        optimizer="keras_adam",
+        learning_rate=2.5e-4,
+        optimizer_epsilon=1e-7,
+        n_step=1,
+        double=True,
+        target_tau=0.01,
+        total_steps=1_750_000,
+        log_every_steps=10_000,
+        print_log="interval",
     )
-    eval_steps: int = _setting(125_000, "steps an evaluation plays")
-    eval_epsilon: float = _setting(0.05, "probability of a random action in evaluations")
-
-    # --- the run ------------------------------------------------------------------------------
-    total_steps: int = _setting(1_000_000, "steps to train")
-    seed: int = _setting(0, "of weights, games, exploration and sampling")
-    device: str = _setting("auto", "auto, cpu, cuda or mps")
-    precision: str = _setting(
-        "auto",
-        "of the network's arithmetic; auto measures on a CPU, and takes bf16 on CUDA if it can",
-        ("auto", "fp32", "bf16"),
-    )
-    cuda_graph: bool = _setting(True, "on CUDA, launch each group of updates as one graph")
-    threads: int = _setting(0, "CPU threads of PyTorch, 0 for PyTorch's own choice")
-    log_every_steps: int = _setting(2_000, "steps between rows of log.csv")
-    checkpoint_every_steps: int = _setting(20_000, "steps between checkpoints")
-    checkpoint_memory: bool = _setting(False, "checkpoints hold the replay memory, too")
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work.
-
-        Raises:
-            RecipeError: in one sentence.
-        """
-        for setting in dataclasses.fields(self):
-            self._check_type(setting)
-        for names, low, high in _RANGES:
-            for name in names.split():
-                value = getattr(self, name)
-                if math.isnan(value) or not low <= value <= high:
-                    bounds = f"between {low} and {high}" if high < math.inf else f"{low} or more"
-                    raise RecipeError(f"{name} must be {bounds}, not {value}")
-        if self.target_every_steps % self.train_every_steps:
-            raise RecipeError(
-                f"target_every_steps ({self.target_every_steps}) must be a multiple of "
-                f"train_every_steps ({self.train_every_steps})"
-            )
-        smallest = self.stack_frames + self.n_step + 1
-        if self.memory_frames // self.lanes < smallest:
-            raise RecipeError(
-                f"memory_frames ({self.memory_frames}) is too small for {self.lanes} lanes; "
-                f"give it at least {smallest * self.lanes}"
-            )
-        if self.learning_starts >= self.memory_frames:
-            raise RecipeError(
-                f"learning_starts ({self.learning_starts}) must be below memory_frames "
-                f"({self.memory_frames}), or the warm-up overwrites itself"
-            )
-
-    def _check_type(self, setting: dataclasses.Field) -> None:
-        value, wanted = getattr(self, setting.name), type(setting.default)
-        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            object.__setattr__(self, setting.name, float(value))
-        elif not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-            raise RecipeError(f"{setting.name} must be a {wanted.__name__}, not {value!r}")
-        choices = setting.metadata["choices"]
-        if choices and value not in choices:
-            raise RecipeError(f"{setting.name} must be one of {', '.join(choices)}, not {value!r}")
-
-    @property
-    def frame_shape(self) -> tuple[int, int]:
-        """Height and width of a frame in pixels."""
-        return self.frame_height, self.frame_width
-
-    @property
-    def target_every_updates(self) -> int:
-        """Updates between copies into the target network."""
-        return self.target_every_steps // self.train_every_steps
-
-    def save(self, path: Path) -> None:
-        """Write the fields as JSON, atomically."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
-        partial.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> Recipe:
-        """Read what `save` wrote.
-
-        Raises:
-            RecipeError: if the file is missing or is no recipe.
-        """
-        try:
-            fields = json.loads(path.read_text())
-            return cls(**fields)
-        except (FileNotFoundError, NotADirectoryError):
-            raise RecipeError(f"{path} does not exist: is {path.parent} a run?") from None
-        except OSError as error:
-            raise RecipeError(f"cannot read {path}: {error.strerror}") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-            raise RecipeError(f"{path} is not a recipe of this version: {error}") from None
 
 
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("lanes repeat_frames max_frames_per_game batch_size", 1, math.inf),
-    ("stack_frames", 1, 255),  # ages of stacks are kept in one byte
-    ("train_every_steps updates_at_once n_step target_every_steps total_steps", 1, math.inf),
-    ("log_every_steps checkpoint_every_steps memory_frames eval_steps", 1, math.inf),
-    ("frame_height frame_width", 8, 210),
-    ("start_noops_max life_noops_max conv1_padding learning_starts", 0, math.inf),
-    ("epsilon_decay_steps epsilon_delay_steps eval_every_steps", 0, math.inf),
-    ("seed", 0, 2**32 - 1),
-    ("threads", 0, 1024),
-    ("sticky_probability epsilon_start epsilon_end eval_epsilon discount target_tau", 0, 1),
-    ("gradient_momentum squared_gradient_momentum", 0, 1),
-    ("learning_rate optimizer_epsilon reward_clip huber_delta", 0, math.inf),
-)
-
-_LAPTOP = Recipe()
-
-_MNIH2015 = Recipe(
-    door="gym",
-    lanes=1,
-    updates_at_once=1,
-    start_noops_max=30,
-    life_noops_max=31,
-    fire_at_start=False,
-    fire_after_life=False,
-    max_frames_per_game=108_000,
-    resize="bilinear",
-    max_over="rgb",
-    conv1_padding=1,
-    memory_frames=1_000_000,
-    learning_starts=50_000,
-    epsilon_end=0.1,
-    epsilon_decay_steps=1_000_000,
-    epsilon_delay_steps=50_000,
-    optimizer="nature_rmsprop",
-    learning_rate=2.5e-4,
-    optimizer_epsilon=0.01,
-    loss_reduction="sum",
-    n_step=1,
-    target_every_steps=10_000,
-    eval_every_steps=250_000,
-    total_steps=50_000_000,
-    log_every_steps=10_000,
-    checkpoint_every_steps=250_000,
-)
-
-_GPU = dataclasses.replace(
-    _LAPTOP,
-    lanes=128,
-    updates_at_once=32,
-    memory_frames=1_000_000,
-    learning_starts=50_000,
-    epsilon_end=0.01,
-    epsilon_decay_steps=1_000_000,
-    learning_rate=1e-4,
-    target_every_steps=2_048,  # 16 groups of updates
-    total_steps=10_000_000,
-    log_every_steps=50_000,
-    checkpoint_every_steps=500_000,
-)
-
-_GALLERY = dataclasses.replace(
-    _LAPTOP,
-    game="gallery",
-    door="gym",
-    lanes=4,
-    updates_at_once=1,
-    repeat_frames=1,
-    max_over="none",
-    start_noops_max=0,
-    fire_at_start=False,
-    fire_after_life=False,
-    frame_height=36,
-    frame_width=36,
-    discount=0.9,
-    memory_frames=30_000,
-    learning_starts=1_000,
-    epsilon_end=0.05,
-    epsilon_decay_steps=5_000,
-    learning_rate=5e-4,
-    n_step=1,
-    target_every_steps=400,
-    total_steps=13_000,
-    log_every_steps=500,
-    checkpoint_every_steps=5_000,
-)
-
-RECIPES: dict[str, Recipe] = {
-    "laptop": _LAPTOP,
-    "mnih2015": _MNIH2015,
-    "gpu": _GPU,
-    "gallery": _GALLERY,
-}
-
-RECIPE_NOTES: dict[str, str] = {
-    "laptop": "made for a few CPU cores: sixteen games at once, Adam, 3-step returns",
-    "mnih2015": "Nature's published code, one game at a time, slow and exact",
-    "gallery": "the shooting gallery of dqn_ref/games.py, a game of pixels learnt in a minute",
-    "gpu": "one GPU: 128 games at once, 32 transitions per 4 steps as in Nature",
-}
-# What `mnih2015` leaves out of Nature's published code: its minibatches come from a buffer of
-# 512 transitions drawn beforehand (up to 16 updates old), and its optimiser works on the
-# gradient of the clipped error, which equals the Huber gradient used here.
+_MAKERS = (laptop, gpu, gallery, mnih2015, mnih2013, notebook_a, notebook_b)
+RECIPES: dict[str, Recipe] = {make.__name__: make() for make in _MAKERS}
+RECIPE_NOTES: dict[str, str] = {make.__name__: make.__doc__.splitlines()[0] for make in _MAKERS}
 
 
 def get_recipe(name: str, **changes: Any) -> Recipe:

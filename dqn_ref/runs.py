@@ -7,6 +7,9 @@ runs/<name>/recipe.json        every setting, with the device and precision that
             checkpoint.safetensors   everything a resume needs
             weights.safetensors      the online network, last
             best.safetensors         of the best evaluation, if the recipe evaluates
+            snapshots/               weights on the way, if the recipe keeps them
+            intervals.csv or episodes.csv   see dqn_ref.printed
+            process.json output.log  see dqn_ref.processes
 """
 
 from __future__ import annotations
@@ -37,9 +40,11 @@ from dqn_ref.hardware import (
 )
 from dqn_ref.learner import Learner
 from dqn_ref.pieces import REFERENCE, Pieces
-from dqn_ref.recipes import Recipe, RecipeError
+from dqn_ref.printed import open_printed_log
+from dqn_ref.processes import Claim, claim, is_free
 from dqn_ref.replay import FrameRing, LaneMemories
 from dqn_ref.reporting import Reporter, RunError
+from dqn_ref.settings import Recipe, RecipeError
 from dqn_ref.training import LoopParts
 
 RECIPE_FILE = "recipe.json"
@@ -47,6 +52,7 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 WEIGHTS_FILE = "weights.safetensors"
 MACHINES_FILE = "machines.jsonl"
 BEST_FILE = "best.safetensors"
+SNAPSHOT_FOLDER = "snapshots"
 # The best network is chosen on other games than those that `evaluate` reports on, so many at once.
 _BEST_SEED, _BEST_GAMES = 500_000, 8
 
@@ -178,7 +184,9 @@ def _can_capture(recipe: Recipe, pieces: Pieces) -> bool:
     """Whether the updates may become a CUDA graph: a learner's pieces may wait for the device."""
     names = ("ReplayMemory", "QNetwork", "training_step", "td_targets", "huber_loss")
     own = all(pieces.is_reference(name) for name in names)
-    return own and recipe.cuda_graph and torch.device(recipe.device).type == "cuda"
+    # The one changes its epsilon from update to update, the other reports more than two numbers.
+    plain = recipe.optimizer != "keras_adam" and recipe.print_log == "none"
+    return own and plain and recipe.cuda_graph and torch.device(recipe.device).type == "cuda"
 
 
 class Stopper:
@@ -232,8 +240,23 @@ def train(
     """
     if run_dir.exists() and not run_dir.is_dir():
         raise RunError(f"{run_dir} is a file; choose another --run-dir")
-    if not resume and run_dir.exists() and any(run_dir.iterdir()):
-        raise RunError(f"{run_dir} exists already; choose another --run-dir or give --resume")
+    with claim(run_dir) as claimed:
+        if not resume and not is_free(run_dir):
+            raise RunError(f"{run_dir} exists already; choose another --run-dir or give --resume")
+        return _train(recipe, run_dir, pieces, resume, show_bar, make_env, on_step, claimed)
+
+
+def _train(
+    recipe: Recipe,
+    run_dir: Path,
+    pieces: Pieces,
+    resume: bool,
+    show_bar: bool,
+    make_env: Callable[[], gymnasium.Env] | None,
+    on_step: Callable[[LoopParts], bool] | None,
+    claimed: Claim,
+) -> LoopParts:
+    """`train` in a folder that is this process's own."""
     machine: dict = {}
     recipe = resolve(recipe, machine.update)
     if recipe.n_step > 1 and not pieces.is_reference("ReplayMemory"):
@@ -257,23 +280,31 @@ def train(
         recipe.log_every_steps,
         parts.counters.steps,
         seconds_before,
-        show_bar,
+        show_bar and recipe.print_log == "none",
+    )
+    printed = open_printed_log(
+        run_dir, recipe, parts.counters.steps, partial(print, flush=True) if show_bar else None
     )
     open_lanes = partial(make_lanes, make_env=make_env, preprocess=pieces.preprocess)
-    keeper = _Keeper(run_dir, reporter, pieces, open_lanes)
+    keeper = _Keeper(run_dir, reporter, pieces, open_lanes, recipe, parts.counters.steps)
     try:
         with Stopper() as stopper:
 
             def after_step(parts: LoopParts, rows) -> bool:
                 reporter.on_step(parts)
+                if printed is not None:
+                    printed.on_step(parts, rows)
                 keeper.on_step(parts)
-                return stopper.stop or (on_step is not None and on_step(parts))
+                stop = stopper.stop or claimed.asked_to_stop()
+                return stop or (on_step is not None and on_step(parts))
 
             pieces.training_loop(parts, recipe.total_steps, after_step)
             reporter.finish(parts)
             keeper.save(parts)
     finally:
         reporter.close()
+        if printed is not None:
+            printed.close()
         parts.lanes.close()
     return parts
 
@@ -281,32 +312,49 @@ def train(
 class _Keeper:
     """Writes checkpoints, and keeps the best network where the recipe evaluates."""
 
-    def __init__(self, run_dir: Path, reporter: Reporter, pieces: Pieces, open_lanes: Callable):
+    def __init__(
+        self,
+        run_dir: Path,
+        reporter: Reporter,
+        pieces: Pieces,
+        open_lanes: Callable,
+        recipe: Recipe,
+        from_step: int,
+    ):
         self.run_dir, self.reporter, self.pieces = run_dir, reporter, pieces
         self.open_lanes = open_lanes
-        self._saved_at: int | None = None
-        self._evaluated_at: int | None = None
+        self._snapshot = _Clock(recipe.snapshot_every_steps, from_step)
+        self._weights = _Clock(recipe.weights_every_steps, from_step)
+        self._checkpoint = _Clock(recipe.checkpoint_every_steps, from_step)
+        self._evaluation = _Clock(recipe.eval_every_steps, from_step)
 
     def on_step(self, parts: LoopParts) -> None:
-        recipe, steps = parts.recipe, parts.counters.steps
-        if self._saved_at is None:
-            self._saved_at = self._evaluated_at = steps
-        if _crossed(self._saved_at, steps, recipe.checkpoint_every_steps):
+        steps = parts.counters.steps
+        if self._snapshot.due(steps):
+            folder = self.run_dir / SNAPSHOT_FOLDER
+            folder.mkdir(exist_ok=True)
+            self._save_weights(folder / f"{steps:010d}.safetensors", parts)
+        if self._weights.due(steps):
+            self._save_weights(self.run_dir / WEIGHTS_FILE, parts)
+        if self._checkpoint.due(steps):
             self.save(parts)
-        if recipe.eval_every_steps and _crossed(self._evaluated_at, steps, recipe.eval_every_steps):
-            self._evaluated_at = steps
+        if self._evaluation.due(steps):
             self._keep_best(parts)
 
     def save(self, parts: LoopParts) -> None:
+        """Write checkpoint and weights."""
         self.reporter.refuse_nan()
-        self._saved_at = parts.counters.steps
         wall_seconds = self.reporter.wall_seconds
         checkpoints.save_checkpoint(self.run_dir / CHECKPOINT_FILE, parts, wall_seconds)
-        checkpoints.save_weights(
-            self.run_dir / WEIGHTS_FILE,
-            parts.learner.online,
-            {"steps": parts.counters.steps, "score_mean": _json_number(self.reporter.score_mean)},
-        )
+        self._save_weights(self.run_dir / WEIGHTS_FILE, parts)
+
+    def _save_weights(self, path: Path, parts: LoopParts) -> None:
+        self.reporter.refuse_nan()
+        about = {
+            "steps": parts.counters.steps,
+            "score_mean": _json_number(self.reporter.score_mean),
+        }
+        checkpoints.save_weights(path, parts.learner.online, about)
 
     def _keep_best(self, parts: LoopParts) -> None:
         """Play full games for at least `eval_steps` steps; keep the network with the best mean.
@@ -339,8 +387,17 @@ class _Keeper:
             checkpoints.save_weights(path, parts.learner.online, about)
 
 
-def _crossed(before: int, now: int, every: int) -> bool:
-    return now // every > before // every
+class _Clock:
+    """Says when another `every` steps have passed; with 0 it never does."""
+
+    def __init__(self, every: int, from_step: int):
+        self._every, self._last = every, from_step
+
+    def due(self, steps: int) -> bool:
+        due = self._every > 0 and steps // self._every > self._last // self._every
+        if due:
+            self._last = steps
+        return due
 
 
 def _json_number(value: float) -> float | None:

@@ -22,7 +22,7 @@ from dqn_ref.environments import Lanes, Rows
 from dqn_ref.evaluation import Game, GameTracker
 from dqn_ref.hardware import to_device
 from dqn_ref.learner import Learner, Metrics
-from dqn_ref.recipes import Recipe
+from dqn_ref.settings import Recipe
 
 
 def clip_reward(rewards: np.ndarray, limit: float = 1.0) -> np.ndarray:
@@ -65,14 +65,25 @@ class LoopParts:
     sampling_rng: np.random.Generator
     start_seed: int
     counters: Counters = field(default_factory=Counters)
+    actions: np.ndarray | None = None  # of this step, (L,) int64
     finished: list[Game] = field(default_factory=list)  # games that ended in this step
     metrics: list[Metrics] = field(default_factory=list)  # of the updates of this step
     captured: GroupOfUpdates | None = None  # makes them, where a CUDA graph can
+    games_restored: bool = False  # a checkpoint brought back games, stacks and memory
+
+    def __post_init__(self) -> None:
+        self.tracker = GameTracker(self.lanes.lanes)
 
     def start(self) -> None:
-        """Reset all games, and begin stacks and memory with their first frames."""
+        """Reset all games, and begin stacks and memory with their first frames.
+
+        Where a checkpoint brought the games back, they go on instead.
+        """
+        if self.games_restored:
+            self.games_restored = False
+            return
         rows = self.lanes.reset(self.start_seed)
-        self._tracker = GameTracker(self.lanes.lanes)
+        self.tracker = GameTracker(self.lanes.lanes)
         frames = to_device(rows.frames, self.learner.device)
         self.stack.push(frames, rows.reset_row)
         self.memory.begin(frames)
@@ -119,18 +130,20 @@ class LoopParts:
     def remember(self, actions: np.ndarray, rows: Rows) -> None:
         """Store what followed the actions, move the stacks on, count."""
         recipe, counters = self.recipe, self.counters
+        self.actions = actions
         life_ends = rows.life_lost & recipe.terminal_on_life_loss
+        game_ends = rows.game_over | (rows.truncated & recipe.truncation_is_terminal)
         frames = to_device(rows.frames, self.learner.device)
         self.memory.add(
             actions,
             self.clip_reward(rows.rewards, recipe.reward_clip),
-            rows.game_over | life_ends,
-            rows.truncated,
+            game_ends | life_ends,
+            rows.truncated & ~game_ends,
             rows.reset_row,
             frames,
         )
         self.stack.push(frames, rows.reset_row | life_ends)
-        self.finished = self._tracker.update(rows)
+        self.finished = self.tracker.update(rows)
         stepped = int((~rows.reset_row).sum())
         learning_before = max(counters.memory_steps, recipe.learning_starts)
         counters.steps += stepped

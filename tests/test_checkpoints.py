@@ -118,7 +118,7 @@ def load_without_layout(optimizer, tensors):
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-@pytest.mark.parametrize("kind", ["adam", "rmsprop", "nature_rmsprop"])
+@pytest.mark.parametrize("kind", ["adam", "keras_adam", "rmsprop", "nature_rmsprop"])
 def test_an_optimizer_comes_back_exactly(kind, tmp_path):
     check_training_goes_on_as_if_nothing_had_been(kind, load_optimizer, tmp_path)
     with pytest.raises(AssertionError):

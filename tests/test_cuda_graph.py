@@ -371,7 +371,8 @@ class Strict:
         no, zeros = np.zeros(self.lanes, dtype=bool), np.zeros(self.lanes, np.float32)
         start = np.full(self.lanes, self.turn == 1)
         frames = np.zeros((self.lanes, *SHAPE), np.uint8)
-        return Rows(frames, zeros, no, no, no, start, zeros.astype(np.int32))
+        numbers = zeros.astype(np.int32)
+        return Rows(frames, zeros, no, no, no, start, numbers, numbers)
 
     def close(self):
         torch.cuda.set_sync_debug_mode("default")

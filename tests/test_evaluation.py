@@ -66,7 +66,7 @@ class ScriptedLanes:
         over, truncated = (no, self.ended) if self.cut else (self.ended, no)
         return Rows(
             frames.astype(np.uint8), rewards.astype(np.float32), life_lost, over, truncated,
-            reset_row, (4 * self.age).astype(np.int32),
+            reset_row, (4 * self.age).astype(np.int32), np.zeros(self.lanes, np.int32),
         )  # fmt: skip
 
     def close(self):

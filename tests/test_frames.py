@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ale_py.vector_env import AtariVectorEnv
+from PIL import Image
 
 from dqn_ref.environments import AleLanes
 from dqn_ref.frames import (
@@ -23,6 +24,8 @@ from dqn_ref.frames import (
     resize,
 )
 from dqn_ref.recipes import get_recipe
+
+FILTERS = sorted(set(RESIZE_METHODS) - {"stride"})  # those that make any size of any other
 
 
 def random_picture(seed: int, shape=(210, 160, 3)) -> np.ndarray:
@@ -189,15 +192,20 @@ def assert_methods_are_what_they_say(subject):
     # Interpolation at a third of the size looks at the centre of each block alone.
     bilinear = subject(picture, 70, 160, "bilinear")
     assert np.array_equal(bilinear, picture[1::3])
-    results = {method: subject(picture, 84, 84, method) for method in RESIZE_METHODS}
+    results = {method: subject(picture, 84, 84, method) for method in FILTERS}
     for one, two in itertools.combinations(results, 2):
         assert not np.array_equal(results[one], results[two]), f"{one} equals {two}"
     # Only the cubic filter overshoots an edge.
     edge = np.repeat(np.array([[50, 200]], dtype=np.uint8), 80, axis=1).repeat(210, axis=0)
-    for method in RESIZE_METHODS:
+    for method in FILTERS:
         shown = subject(edge, 84, 150, method)
         overshoots = shown.min() < 50 or shown.max() > 200
-        assert overshoots == (method == "bicubic"), method
+        assert overshoots == (method in ("bicubic", "pil_bicubic")), method
+    for name in ("nearest", "bilinear", "bicubic"):  # Pillow's own answer, asked for directly
+        theirs = Image.fromarray(picture).resize((84, 84), getattr(Image.Resampling, name.upper()))
+        assert np.array_equal(results[f"pil_{name}"], np.array(theirs)), name
+    assert np.array_equal(subject(picture, 105, 80, "stride"), picture[::2, ::2])
+    assert np.array_equal(subject(picture, 70, 40, "stride"), picture[::3, ::4])
 
 
 def test_resize_methods_differ():
@@ -205,7 +213,7 @@ def test_resize_methods_differ():
     assert_methods_are_what_they_say(resize)
 
 
-@pytest.mark.parametrize("method", sorted(RESIZE_METHODS))
+@pytest.mark.parametrize("method", FILTERS)
 def test_resize_methods_rejects_one_filter_for_all(method):
     with pytest.raises(AssertionError):
         assert_methods_are_what_they_say(lambda image, h, w, _: resize(image, h, w, method))
@@ -214,8 +222,42 @@ def test_resize_methods_rejects_one_filter_for_all(method):
 def test_preprocess_uses_the_method_it_is_given():
     one, two = random_picture(4), random_picture(5)
     gray = np.maximum(luminance(one), luminance(two))
-    for method in RESIZE_METHODS:
+    for method in FILTERS:
         assert np.array_equal(preprocess(one, two, 60, 50, method), resize(gray, 60, 50, method))
+
+
+def test_every_second_pixel_is_the_first_of_its_pair():
+    """The first old notebook's frame: `frame[::2, ::2]`, 105x80, of the mean rounded down."""
+    one, two = random_picture(8), random_picture(9)
+    expected = two.astype(float).mean(axis=2).astype(np.uint8)[::2, ::2]
+    assert np.array_equal(preprocess(one, two, 105, 80, "stride", "none", "mean"), expected)
+    with pytest.raises(ValueError, match="no stride makes 84x84 pixels of 210x160.*105x80"):
+        preprocess(one, two, 84, 84, "stride")
+
+
+def test_the_second_old_notebooks_frame_is_pillows_but_for_rounding():
+    """Bug: resized after the luminance, another filter, or red and blue exchanged."""
+    for picture in (random_picture(10), random_picture(11)):
+        small = Image.fromarray(picture).resize((84, 84), Image.Resampling.NEAREST)
+        theirs = np.array(small.convert("L")).astype(int)
+        ours = preprocess(picture, picture, 84, 84, "pil_nearest", "none", "luminance_last")
+        assert np.abs(ours - theirs).max() <= 1
+        for broken in ("pil_bicubic", "nearest"):
+            seen = preprocess(picture, picture, 84, 84, broken, "none", "luminance_last")
+            assert np.abs(seen.astype(int) - theirs).max() > 50
+        swapped = preprocess(
+            picture[..., ::-1].copy(), picture[..., ::-1].copy(), 84, 84, "pil_nearest", "none"
+        )
+        assert np.abs(swapped.astype(int) - theirs).max() > 10
+
+
+def test_colours_resized_first_differ_from_greys_resized():
+    picture = random_picture(12)
+    last = preprocess(picture, picture, 84, 84, "area", "none", "luminance_last")
+    first = preprocess(picture, picture, 84, 84, "area", "none", "luminance")
+    assert last.shape == first.shape == (84, 84) and last.dtype == np.uint8
+    assert 0 < np.abs(last.astype(int) - first).max() <= 2  # rounded at another place
+    assert np.abs(last.astype(int) - preprocess(picture, picture, grey="mean")).max() > 2
 
 
 def test_resize_to_the_same_size_copies():
@@ -230,6 +272,8 @@ def test_errors_name_the_choices():
     picture = random_picture(7)
     with pytest.raises(ValueError, match="unknown resize method 'lanczos'.*area.*nearest"):
         preprocess(picture, picture, method="lanczos")
+    with pytest.raises(ValueError, match="unknown grey 'blue'.*luminance.*mean"):
+        preprocess(picture, picture, grey="blue")
     with pytest.raises(ValueError, match="unknown max_over 'gray'.*rgb.*luminance.*none"):
         preprocess(picture, picture, max_over="gray")
     with pytest.raises(ValueError, match="differ in shape"):

@@ -697,6 +697,34 @@ def test_recipe_rmsprop_is_uncentred_with_epsilon_outside_the_root():
             check_rmsprop_is_uncentred(broken)
 
 
+def keras_adam_by_hand(lr, eps, beta1=0.9, beta2=0.999):
+    """Keras 2: the step size is corrected for the bias, and epsilon added to the bare root."""
+    path = np.zeros_like(GRADIENTS)
+    for column in range(GRADIENTS.shape[1]):
+        x = m = v = 0.0
+        for time, dw in enumerate(GRADIENTS[:, column]):
+            m = beta1 * m + (1 - beta1) * dw
+            v = beta2 * v + (1 - beta2) * dw * dw
+            step = lr * math.sqrt(1 - beta2 ** (time + 1)) / (1 - beta1 ** (time + 1))
+            x -= step * m / (math.sqrt(v) + eps)
+            path[time, column] = x
+    return path
+
+
+@pytest.mark.parametrize("eps", [1e-7, 1e-3])
+def test_keras_adam_follows_its_recurrence(eps):
+    """Bugs: epsilon inside the correction (PyTorch's), the time off by one."""
+
+    def check(make):
+        np.testing.assert_allclose(follow(make), keras_adam_by_hand(0.1, eps), rtol=2e-4, atol=1e-6)
+
+    recipe = recipe_of(optimizer="keras_adam", learning_rate=0.1, optimizer_epsilon=eps)
+    check(lambda p: make_optimizer(recipe, p))
+    if eps > 1e-5:  # with 1e-7 the two cannot be told apart here
+        with pytest.raises(AssertionError):
+            check(lambda p: torch.optim.Adam(p, lr=0.1, eps=eps))
+
+
 def check_adams_epsilon(make):
     """The first step is lr g / (|g| + eps): with g at eps, half of lr."""
     gradient = np.full((1, 2), 1.5e-4)

@@ -7,6 +7,7 @@ broken variant must fail.
 import math
 import types
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -122,6 +123,51 @@ def test_frames_of_105_by_80_flatten_to_3456():
         check_flattened(3_456, QNetwork(4, (84, 84)))
     with pytest.raises(RuntimeError):  # height and width exchanged: 80 x 105 does not fit
         network(random_states(1, (4, 84, 84)))
+
+
+def mistaken_by_hand(network, states):
+    """The first old notebook's network in plain arrays, in the axes that each layer believed in."""
+    weights = {
+        name: p.detach().numpy().astype(np.float64) for name, p in network.named_parameters()
+    }
+    convolutions = [name[:-7] for name in weights if name.endswith("weight") and "conv" in name]
+
+    def convolve(picture, name, stride):
+        """`picture` is (rows, columns, channels); so is the result."""
+        kernel = weights[f"{name}.weight"].transpose(2, 3, 1, 0)  # rows, columns, in, out
+        size = kernel.shape[0]
+        rows, columns = ((n - size) // stride + 1 for n in picture.shape[:2])
+        out = np.empty((rows, columns, kernel.shape[3]))
+        for y in range(rows):
+            for x in range(columns):
+                patch = picture[y * stride :, x * stride :][:size, :size]
+                out[y, x] = np.tensordot(patch, kernel, 3) + weights[f"{name}.bias"]
+        return np.maximum(out, 0)
+
+    found = []
+    for state in states.numpy() / 255.0:
+        first = convolve(state.transpose(1, 2, 0), convolutions[0], 4)
+        maps = first.transpose(2, 0, 1)  # channels first, as the first layer was told
+        second = convolve(maps, convolutions[1], 2)  # and read as (rows, columns, channels)
+        third = convolve(second, convolutions[2], 1)
+        hidden = third.transpose(2, 0, 1).ravel()
+        hidden = np.maximum(weights["head.0.weight"] @ hidden + weights["head.0.bias"], 0)
+        found.append(weights["head.2.weight"] @ hidden + weights["head.2.bias"])
+    return np.array(found)
+
+
+def test_the_channels_trap_is_the_old_notebooks():
+    """Its later layers convolve over (map, row) with columns as channels. Bugs: another pair of
+    axes is exchanged; the trap is only a transposition that changes nothing."""
+    torch.manual_seed(0)
+    network = QNetwork(4, (105, 80), architecture="channels_trap")
+    states = random_states(2, (4, 105, 80))
+    values = network(states).detach().numpy()
+    np.testing.assert_allclose(values, mistaken_by_hand(network, states), rtol=1e-3, atol=1e-5)
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert [m.weight.shape[1] for m in layers] == [4, 19, 64, 64 * 13 * 9, 512]
+    right = QNetwork(4, (105, 80))
+    assert count_parameters(network) > 1.9 * count_parameters(right)
 
 
 def test_padding_keeps_the_map_and_changes_the_values():

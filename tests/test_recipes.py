@@ -6,8 +6,10 @@ field that nobody honours is found here.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -326,6 +328,39 @@ def evaluations(recipe, folder):
     return calls, games
 
 
+def weights_written(recipe, folder):
+    """Steps at which weights.safetensors was written."""
+    steps, real = [], checkpoints.save_weights
+
+    def note(path, network, about):
+        if path.name == runs.WEIGHTS_FILE:
+            steps.append(about["steps"])
+        real(path, network, about)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "save_weights", note)
+        run_of(recipe, folder)
+    return steps
+
+
+def snapshots_kept(recipe, folder):
+    """Steps of the weights that stay, by their names and by what they say."""
+    kept = sorted((run_of(recipe, folder)[0] / runs.SNAPSHOT_FOLDER).glob("*.safetensors"))
+    return [(int(path.stem), checkpoints.load_tensors(path)[1]["steps"]) for path in kept]
+
+
+def logs_written(recipe, folder):
+    return sorted(path.name for path in run_of(recipe, folder)[0].glob("*.csv"))
+
+
+def lines_printed(recipe, folder):
+    """What a run tells in the terminal, but for the machine and the times."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        runs.train(recipe, folder / f"run{len(list(folder.iterdir()))}", show_bar=True)
+    return [line for line in out.getvalue().splitlines() if line.startswith("Interval")]
+
+
 def threads_used(recipe):
     before = torch.get_num_threads()
     try:
@@ -368,6 +403,18 @@ PROBES = {
     "door": (ATARI, "gym", door_behaviour),
     "lanes": (SMALL, 3, shape_of_frames),
     "repeat_frames": (SCRIPTED, 4, emulator_actions),
+    "repeat_frames_min": (SCRIPTED | dict(repeat_frames=4), 1, emulator_actions),
+    "repeat_actions": (SCRIPTED, 3, emulator_actions),
+    "start_random_actions_max": (SCRIPTED, 9, emulator_actions),
+    "max_env_steps_per_game": (SCRIPTED, 11, cut_off),
+    "resize_height": (SCRIPTED, 30, pictures),
+    "crop_top": (SCRIPTED | dict(resize_height=30), 7, pictures),
+    "grey": (SCRIPTED, "mean", pictures),
+    "truncation_is_terminal": (SCRIPTED | dict(max_frames_per_game=11), True, stored),
+    "weights_every_steps": (SMALL, 30, weights_written),
+    "snapshot_every_steps": (SMALL, 30, snapshots_kept),
+    "print_log": (SMALL, "interval", logs_written),
+    "print_artefacts": (SMALL | dict(print_log="interval"), True, lines_printed),
     "sticky_probability": (ATARI, 0.9, atari_pictures),
     "full_action_space": (ATARI, True, number_of_values),
     "start_noops_max": (dict(ATARI, start_noops_max=30, lanes=8), 0, start_frames),
@@ -421,7 +468,7 @@ PROBES = {
 }
 NEEDS_A_FOLDER = (
     log_rows, steps_taken, checkpoints_written, memory_in_the_checkpoint, evaluations,
-    threads_of_an_evaluation,
+    threads_of_an_evaluation, weights_written, snapshots_kept, logs_written, lines_printed,
 )  # fmt: skip
 # More than one value, or more than one part of the agent, depends on these.
 ALSO = [
@@ -437,6 +484,17 @@ ALSO = [
     ("frame_width", ATARI, 24, shape_of_frames),
     ("resize", SCRIPTED, "nearest", pictures),
     ("resize", SCRIPTED, "bicubic", pictures),
+    *(("resize", SCRIPTED, f"pil_{name}", pictures) for name in ("nearest", "bilinear", "bicubic")),
+    ("resize", SCRIPTED | dict(frame_height=21, frame_width=16), "stride", pictures),
+    ("grey", SCRIPTED, "luminance_last", pictures),
+    ("repeat_actions", ATARI, 2, atari_pictures),
+    ("optimizer", SMALL, "keras_adam", online_weights),
+    ("optimizer_epsilon", SMALL | dict(optimizer="keras_adam"), 1e-3, online_weights),
+    ("architecture", SMALL | dict(frame_height=84, frame_width=84, architecture="mnih2015"),
+     "channels_trap", fresh_values),
+    ("print_log", SMALL, "episode", logs_written),
+    ("print_log", dict(SMALL, device="cuda"), "episode", becomes_a_graph),
+    ("optimizer", dict(SMALL, device="cuda"), "keras_adam", becomes_a_graph),
     ("lanes", ATARI, 3, shape_of_frames),
     ("seed", SMALL, 1, actions_taken),
     ("seed", dict(ATARI, start_noops_max=30), 1, first_pictures),
@@ -583,6 +641,50 @@ def test_mnih2015_has_natures_numbers():
             check_nature(get_recipe("mnih2015", **changes))
 
 
+# What the papers and the two old notebooks say, in agent steps; what is not named here is a choice.
+MNIH2013 = dict(
+    architecture="mnih2013", resize_height=110, frame_height=84, frame_width=84, batch_size=32,
+    optimizer="rmsprop", epsilon_start=1.0, epsilon_end=0.1, epsilon_decay_steps=1_000_000,
+    memory_frames=1_000_000, total_steps=10_000_000, reward_clip=1.0, repeat_frames=4,
+    stack_frames=4, target_every_updates=1, target_tau=1.0, huber_delta=math.inf, double=False,
+    n_step=1, terminal_on_life_loss=False, max_over="none",
+)  # fmt: skip
+NOTEBOOK_A = dict(
+    repeat_frames=4, repeat_actions=4, repeat_frames_min=0, sticky_probability=0.0,
+    frame_shape=(105, 80), resize="stride", grey="mean", max_over="none", stack_frames=4,
+    architecture="channels_trap", initialisation="glorot", double=True, optimizer="rmsprop",
+    learning_rate=0.00025, squared_gradient_momentum=0.95, optimizer_epsilon=0.01,
+    huber_delta=math.inf, loss_reduction="mean", discount=0.99, batch_size=32,
+    memory_frames=500_000, learning_starts=50, train_every_steps=1, target_tau=0.01,
+    epsilon_start=1.0, epsilon_end=0.1, epsilon_decay_steps=100_000, epsilon_delay_steps=0,
+    start_noops_max=0, start_random_actions_max=0, reward_clip=math.inf, n_step=1, lanes=1,
+    terminal_on_life_loss=False, truncation_is_terminal=True, seed=123, total_steps=500_000,
+    weights_every_steps=500, print_log="episode", fire_at_start=False, fire_after_life=False,
+)  # fmt: skip
+NOTEBOOK_B = dict(
+    repeat_frames_min=2, repeat_frames=4, repeat_actions=2, sticky_probability=0.25,
+    max_env_steps_per_game=10_000, frame_shape=(84, 84), resize="pil_nearest",
+    grey="luminance_last", max_over="none", stack_frames=4, architecture="mnih2015",
+    initialisation="glorot", double=True, optimizer="keras_adam", learning_rate=0.00025,
+    optimizer_epsilon=1e-7, huber_delta=1.0, loss_reduction="mean", discount=0.99, batch_size=32,
+    memory_frames=1_000_000, learning_starts=10_000, train_every_steps=4, target_tau=0.01,
+    epsilon_start=0.99, epsilon_end=0.05, epsilon_decay_steps=1_250_000, epsilon_delay_steps=0,
+    start_noops_max=0, start_random_actions_max=29, reward_clip=math.inf, n_step=1, lanes=1,
+    terminal_on_life_loss=False, truncation_is_terminal=True, total_steps=1_750_000,
+    print_log="interval", log_every_steps=10_000, fire_at_start=False, fire_after_life=False,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name, numbers",
+    [("mnih2013", MNIH2013), ("notebook_a", NOTEBOOK_A), ("notebook_b", NOTEBOOK_B)],
+)
+def test_recipes_of_others_have_their_numbers(name, numbers):
+    """Bug: a default of `laptop` (3 steps, FIRE, clipping …) slips into somebody else's recipe."""
+    recipe = get_recipe(name)
+    assert {key: getattr(recipe, key) for key in numbers} == numbers
+
+
 def test_atari_recipes_learn_from_eight_samples_per_step():
     for name in ("laptop", "mnih2015", "gpu"):
         recipe = RECIPES[name]
@@ -595,6 +697,7 @@ def test_recipes_play_as_many_games_as_their_machine_likes():
     games = {name: (recipe.lanes, recipe.updates_at_once) for name, recipe in RECIPES.items()}
     assert games == {
         "laptop": (16, 4), "gpu": (128, 32), "mnih2015": (1, 1), "gallery": (4, 1),
+        "mnih2013": (1, 1), "notebook_a": (1, 1), "notebook_b": (1, 1),
     }  # fmt: skip
     for name in ("laptop", "gpu", "gallery"):
         recipe = RECIPES[name]

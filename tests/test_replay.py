@@ -879,7 +879,7 @@ class ScriptLanes:
         frames = np.stack([lane + 1, time % 256, time // 256 + 1, time % 7], axis=1)
         return Rows(
             frames.reshape(self.lanes, 2, 2).astype(np.uint8), rewards.astype(np.float32),
-            life, over, cut, reset_row, time.astype(np.int32) * 4,
+            life, over, cut, reset_row, time.astype(np.int32) * 4, np.zeros(self.lanes, np.int32),
         )  # fmt: skip
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dqn_ref.agents import evaluate_run, load_agent
-from dqn_ref.recipes import Recipe
+from dqn_ref.recipes import Recipe, get_recipe
 from dqn_ref.reporting import history, read_rows
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -19,7 +21,12 @@ RUNS = sorted(path.parent for path in RESULTS.glob("*/about.json"))
 def assert_description_fits(about: dict, recipe: Recipe, log) -> None:
     """The description of a run against its recipe and its log."""
     assert about["seed"] == recipe.seed
-    assert f"--total-steps {recipe.total_steps}" in about["command"]
+    by_the_clock = re.search(r"--minutes (\d+)", about["command"])
+    if by_the_clock:  # the steps of the recipe were more than anybody makes in that time
+        assert about["wall_seconds"] == pytest.approx(60 * int(by_the_clock[1]), rel=0.02)
+        assert about["agent_steps"] < recipe.total_steps
+    else:
+        assert f"--total-steps {recipe.total_steps}" in about["command"]
     assert about["agent_steps"] >= log["agent_steps"].iloc[-1]
     assert about["updates"] >= log["updates"].iloc[-1]
     owed = (about["agent_steps"] - recipe.learning_starts) / recipe.train_every_steps
@@ -35,6 +42,35 @@ def read(run: Path):
     return json.loads((run / "about.json").read_text()), Recipe.load(run / "recipe.json")
 
 
+NOTEBOOK_RUNS = sorted(path.parent for path in RESULTS.glob("notebooks/*/about.json"))
+FREE = {"device", "precision", "total_steps", "threads", "seed", "memory_frames",
+        "checkpoint_memory", "checkpoint_every_steps"}  # fmt: skip
+
+
+def assert_as_written(about: dict, recipe: Recipe, log) -> None:
+    """A run of an old notebook's recipe: nothing of it was changed, and it came as far as told."""
+    name = re.search(r"--recipe (notebook_[ab])", about["command"])[1]
+    settings, written = dataclasses.asdict(recipe), dataclasses.asdict(get_recipe(name))
+    assert {key for key in settings if settings[key] != written[key]} <= FREE
+    assert f"--total-steps {recipe.total_steps}" in about["command"]
+    assert about["agent_steps"] == log["agent_steps"].iloc[-1] <= recipe.total_steps
+    owed = (about["agent_steps"] - recipe.learning_starts) // recipe.train_every_steps
+    assert abs(about["updates"] - owed) <= 1 and about["games"] == log["episodes"].iloc[-1]
+    assert about["wall_seconds"] == pytest.approx(log["wall_seconds"].iloc[-1], rel=0.01)
+
+
+@pytest.mark.parametrize("run", NOTEBOOK_RUNS, ids=lambda run: run.name)
+def test_runs_of_the_old_notebooks_are_as_written(run):
+    about, recipe = read(run)
+    assert_as_written(about, recipe, history(run))
+    for field, wrong in (("updates", 7), ("agent_steps", 10), ("wall_seconds", 60)):
+        with pytest.raises(AssertionError):
+            assert_as_written(about | {field: wrong}, recipe, history(run))
+    with pytest.raises(AssertionError):
+        assert_as_written(about, dataclasses.replace(recipe, reward_clip=1.0), history(run))
+    assert (run / "comparison.png").stat().st_size > 10_000
+
+
 def test_there_is_a_trained_agent():
     assert RUNS
 
@@ -44,7 +80,8 @@ class TestRun:
     def test_description_fits_recipe_and_log(self, run):
         about, recipe = read(run)
         assert_description_fits(about, recipe, history(run))
-        for field, wrong in (("updates", 7), ("seed", -1), ("agent_steps", 10)):
+        faults = [("updates", 7), ("seed", -1), ("agent_steps", 10), ("command", "train")]
+        for field, wrong in faults:
             with pytest.raises(AssertionError):
                 assert_description_fits(about | {field: wrong}, recipe, history(run))
 

@@ -59,7 +59,7 @@ class ScriptedLanes:
         frame_numbers = (4 * self.age).astype(np.int32)
         return Rows(
             frames, rewards.astype(np.float32), life_lost, over, truncated, reset_row,
-            frame_numbers,
+            frame_numbers, np.zeros(self.lanes, np.int32),
         )  # fmt: skip
 
     def close(self):
@@ -285,11 +285,12 @@ def check_no_drift(lanes, at_once, steps, kind=LoopParts, learning_starts=3_999)
         memory_frames=100_000,
     )  # fmt: skip
     parts = parts_of(ScriptedLanes(lanes), recipe, kind, Counts(), clip_reward=lambda r, limit: r)
-    parts._tracker, counters = NoGames(), parts.counters
+    parts.tracker, counters = NoGames(), parts.counters
     actions, nothing = np.zeros(lanes, np.int64), np.zeros(lanes, dtype=bool)
     frames, no_points = np.zeros((lanes, 1, 1), np.uint8), np.zeros(lanes, np.float32)
     resets = np.random.default_rng(lanes).random((997, lanes)) < 0.05
-    rows = [Rows(frames, no_points, nothing, nothing, nothing, r, nothing) for r in resets]
+    no, none = nothing, no_points
+    rows = [Rows(frames, none, no, no, no, r, none, none) for r in resets]
     real_steps = turn = 0
     stepped = (~resets).sum(axis=1).tolist()
     while real_steps < steps:

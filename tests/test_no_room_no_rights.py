@@ -1,0 +1,198 @@
+"""A full disk, and folders that somebody else owns: one sentence, and nothing is lost.
+
+`/dev/full` takes no byte and says so: put where a file is to be written, it is a full disk for
+real. Rights are tried as another user, for root has them all.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dqn_ref
+from dqn_ref import __main__, runs
+from dqn_ref.recipes import get_recipe
+
+TINY = dict(
+    frame_height=20, frame_width=20, architecture="mnih2013", lanes=2, batch_size=8,
+    memory_frames=400, learning_starts=20, total_steps=60, log_every_steps=20,
+    checkpoint_every_steps=20, device="cpu", precision="fp32", threads=1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of a few steps."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    runs.train(get_recipe("gallery", **TINY), folder, show_bar=False)
+    return folder
+
+
+def copy_of(run, target):
+    target.mkdir(parents=True)
+    for path in run.rglob("*"):
+        if path.is_file():
+            place = target / path.relative_to(run)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(path.read_bytes())
+    return target
+
+
+def contents(folder):
+    """Every regular file but TensorBoard's, which only ever gets more of them."""
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and "tensorboard" not in path.parts
+    }
+
+
+def check_one_sentence(status, err):
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert status == 2, err
+    assert len(lines) == 1 and lines[0].startswith("dqn_ref: "), err
+    return lines[0]
+
+
+# ---- a full disk ---------------------------------------------------------------------------------
+
+needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full")
+
+
+@needs_dev_full
+@pytest.mark.parametrize(
+    "name",
+    ["recipe.json.partial", "log.csv.partial", "games.csv.partial",
+     "checkpoint.safetensors.partial", "weights.safetensors.partial", "process.json.partial"],
+)  # fmt: skip
+def test_a_resume_on_a_full_disk_loses_nothing(name, finished, tmp_path, capsys):
+    """Bugs: an old checkpoint is cut to nothing before the new one is whole; a traceback."""
+    run = copy_of(finished, tmp_path / "run")
+    before = contents(run)
+    (run / name).symlink_to("/dev/full")
+    status = __main__.main(
+        ["train", "--resume", "--quiet", "--run-dir", str(run), "--total-steps", "300"]
+    )
+    if name == "process.json.partial":
+        # What stands there is another claim's, half made: it is waited for and then removed.
+        assert status == 0
+        return
+    check_one_sentence(status, capsys.readouterr().err)
+    (run / name).unlink(missing_ok=True)
+    after = contents(run)
+    for path in ("checkpoint.safetensors", "weights.safetensors"):
+        if name.startswith("weights") and path.startswith("checkpoint"):
+            continue  # the newer checkpoint was complete before the weights' turn came
+        assert after[Path(path)] == before[Path(path)], path
+    more = ["train", "--resume", "--quiet", "--run-dir", str(run), "--total-steps", "100"]
+    assert __main__.main(more) == 0  # with room again, the run goes on
+    assert not list(run.glob("*.partial"))
+
+
+@needs_dev_full
+def test_a_picture_on_a_full_disk_is_one_sentence(finished, tmp_path, capsys):
+    (tmp_path / "curve.png").symlink_to("/dev/full")
+    status = __main__.main(
+        ["plot", "--run-dir", str(finished), "--output", str(tmp_path / "curve.png")]
+    )
+    assert "space" in check_one_sentence(status, capsys.readouterr().err)
+
+
+# ---- no rights -----------------------------------------------------------------------------------
+
+# Everything is imported before root's rights are given up: the course may be installed where
+# nobody else may look.
+AS_NOBODY = """
+import json, os, sys
+import gymnasium, torch, matplotlib.figure, matplotlib.backends.backend_agg, pandas, imageio_ffmpeg
+import moviepy.video.io.ffmpeg_writer, cv2, tqdm.auto
+from torch.utils.tensorboard import SummaryWriter
+from dqn_ref import __main__, agents, evaluation, run_folders, runs, video
+torch.set_num_threads(1)
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)  # nobody
+    os.setuid(65534)
+for line in sys.stdin:
+    status = __main__.main(json.loads(line))
+    print("status", status, flush=True)
+    print("end of errors", file=sys.stderr, flush=True)
+"""
+
+
+def as_nobody(commands, folder):
+    """Exit status and errors of each command line, as a user who may read and not write."""
+    source = str(Path(dqn_ref.__file__).parents[1])
+    found = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY],
+        input="".join(json.dumps([str(word) for word in words]) + "\n" for words in commands),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"},
+    )
+    statuses = [
+        int(line.split()[1]) for line in found.stdout.splitlines() if line.startswith("status")
+    ]
+    errors = found.stderr.split("end of errors\n")[:-1]
+    assert len(statuses) == len(errors) == len(commands), found.stderr
+    return list(zip(statuses, errors, strict=True))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="users and modes of POSIX")
+def test_a_folder_of_somebody_else(finished, tmp_path):
+    """Bugs: a traceback; a run that seems to train and cannot be saved; half a file left."""
+    run, theirs = copy_of(finished, tmp_path / "run"), tmp_path / "theirs"
+    theirs.mkdir()
+    commands = [
+        ["train", "--recipe", "gallery", "--quiet", "--run-dir", theirs / "new"],
+        ["train", "--resume", "--quiet", "--run-dir", run, "--total-steps", 300],
+        ["plot", "--run-dir", run],
+        ["watch", "--run-dir", run, "--video", theirs / "film.mp4"],
+        ["runs", "clean", "--folder", tmp_path, "run", "--yes"],
+        ["evaluate", "--run-dir", run, "--games", 2],
+    ]
+    before = contents(run)
+    with read_only(run, theirs), readable_way_to(tmp_path):
+        answers = as_nobody(commands, run)
+        assert contents(run) == before and not list(theirs.iterdir())
+    for status, errors in answers[:-1]:
+        check_one_sentence(status, errors)
+    assert answers[-1] == (0, "")  # reading is enough for an evaluation
+
+
+@contextlib.contextmanager
+def read_only(*folders):
+    """Nobody but root may write there; afterwards everybody who could may again."""
+    paths = [path for folder in folders for path in (folder, *folder.rglob("*"))]
+    modes = {path: path.stat().st_mode for path in paths}
+    for path, mode in modes.items():
+        path.chmod(mode & ~0o222 | 0o444 | (0o111 if path.is_dir() else 0))
+    try:
+        yield
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
+
+
+@contextlib.contextmanager
+def readable_way_to(folder):
+    """Temporary folders are their owner's alone: open the way to this one."""
+    closed = [
+        path
+        for path in (folder, *folder.parents)
+        if path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o005 != 0o005
+    ]
+    modes = {path: path.stat().st_mode for path in closed}
+    for path, mode in modes.items():
+        path.chmod(mode | 0o005)
+    try:
+        yield
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)

@@ -154,7 +154,7 @@ class AleLanes:
 
     def reset(self, seed: int) -> Rows:
         observations, info = self._env.reset(seed=seed)
-        self._lives = info["lives"]
+        self._lives = info["lives"].copy()  # the rows are the caller's
         self._ended = np.zeros(self.lanes, dtype=bool)
         self._press_fire = np.zeros(self.lanes, dtype=bool)
         no = np.zeros(self.lanes, dtype=bool)
@@ -178,7 +178,7 @@ class AleLanes:
         self._ended = game_over | truncated
         life_lost = (info["lives"] < self._lives) & ~self._ended & ~first_of_game
         reset_row = first_of_game | self._press_fire
-        self._lives = info["lives"]
+        self._lives = info["lives"].copy()  # the rows are the caller's
         self._press_fire = life_lost & self._fire_after_life
         return Rows(
             observations[:, 0],

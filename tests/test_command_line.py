@@ -385,7 +385,7 @@ def test_a_loss_that_is_no_number_is_one_sentence(tmp_path, capsys):
 
 
 def test_an_interrupt_outside_training_is_one_sentence(breakout, capsys, monkeypatch):
-    def interrupted(*args):
+    def interrupted(*args, **settings):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(agents, "evaluate_run", interrupted)

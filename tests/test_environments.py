@@ -1057,6 +1057,7 @@ def test_every_field_of_a_row_has_the_dtype_of_the_contract():
             assert kinds == {
                 "frames": "uint8", "rewards": "float32", "life_lost": "bool", "game_over": "bool",
                 "truncated": "bool", "reset_row": "bool", "emulator_frames": "int32",
+                "lives": "int32",
             }  # fmt: skip
             assert row.frames.shape == (2, 84, 84)
             assert all(getattr(row, f).shape == (2,) for f in Rows._fields[1:])

@@ -159,7 +159,7 @@ def assert_not_transposed(subject):
         assert frame[:, : width // 2].max() == 0
 
 
-@pytest.mark.parametrize("method", sorted(RESIZE_METHODS))
+@pytest.mark.parametrize("method", FILTERS)
 def test_04_frames_are_not_transposed(method):
     """Pitfall 4: at 84x84 a transposed picture has the right shape and learns badly."""
     assert_not_transposed(lambda a, b, height, width: preprocess(a, b, height, width, method))
@@ -198,7 +198,7 @@ def assert_methods_are_what_they_say(subject):
     # Only the cubic filter overshoots an edge.
     edge = np.repeat(np.array([[50, 200]], dtype=np.uint8), 80, axis=1).repeat(210, axis=0)
     for method in FILTERS:
-        shown = subject(edge, 84, 150, method)
+        shown = subject(edge, 84, 155, method)
         overshoots = shown.min() < 50 or shown.max() > 200
         assert overshoots == (method in ("bicubic", "pil_bicubic")), method
     for name in ("nearest", "bilinear", "bicubic"):  # Pillow's own answer, asked for directly

@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import math
 import sys
+import time
 from pathlib import Path
 
 from dqn_ref.errors import CheckpointError, RunError
@@ -56,7 +57,8 @@ def build_parser() -> Parser:
 def _add_train(commands) -> None:
     train = commands.add_parser(
         "train",
-        usage="%(prog)s --run-dir DIR [--recipe NAME] [--resume] [--quiet] [settings]",
+        usage="%(prog)s --run-dir DIR [--recipe NAME] [--pieces FOLDER] [--resume] [--quiet] "
+        "[settings]",
         help="train an agent, or resume a run",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="recipes:\n" + "\n".join(f"  {n:9} {note}" for n, note in RECIPE_NOTES.items()),
@@ -64,6 +66,13 @@ def _add_train(commands) -> None:
     train.add_argument("--recipe", choices=list(RECIPES), help="default: laptop")
     train.add_argument("--run-dir", type=Path, required=True, help="folder of the run")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    train.add_argument(
+        "--pieces",
+        metavar="FOLDER",
+        help="train with your own pieces: my_dqn is what the checks have saved, any other folder "
+        "with a file for each piece will do; the reference's fill the gaps. The run keeps a copy "
+        "of them, which resume, evaluate and watch use whatever becomes of the folder",
+    )
     train.add_argument("--quiet", action="store_true", help="no progress bar")
     settings = train.add_argument_group("settings (default: the recipe's)")
     for setting in dataclasses.fields(Recipe):
@@ -239,26 +248,82 @@ def _train(arguments) -> None:
     given = {name: getattr(arguments, name) for name in names}
     changes = {name: value for name, value in given.items() if value is not None}
     if arguments.resume:
-        if arguments.recipe:
-            raise RunError("a resumed run keeps its own recipe; leave out --recipe")
-        recipe = runs.resume_recipe(arguments.run_dir, **changes)
-        if not recipe.checkpoint_memory:
-            print(
-                "the checkpoint holds no replay memory: learning goes on when "
-                f"{recipe.learning_starts:,} steps have filled a new one"
-            )
+        recipe, pieces = _resumed(arguments, changes)
     else:
         recipe = get_recipe(arguments.recipe or "laptop", **changes)
+        pieces = _pieces(arguments.pieces)
+    own_memory = not pieces.is_reference("ReplayMemory")
+    if own_memory and changes.get("n_step", 1) > 1:
+        raise RecipeError("your ReplayMemory keeps single steps; leave out --n-step")
+    if arguments.resume and (own_memory or not recipe.checkpoint_memory):
+        print(
+            "the checkpoint holds no replay memory: learning goes on when "
+            f"{recipe.learning_starts:,} steps have filled a new one"
+        )
+    speed = _Speed()
     parts = runs.train(
-        recipe, arguments.run_dir, resume=arguments.resume, show_bar=not arguments.quiet
+        recipe,
+        arguments.run_dir,
+        pieces,
+        resume=arguments.resume,
+        show_bar=not arguments.quiet,
+        on_step=speed.on_step,
     )
     counters = parts.counters
     print(
-        f"{counters.steps:,} steps, {counters.updates:,} updates, {counters.games:,} games; "
-        f"{arguments.run_dir} holds log, weights and checkpoint"
+        f"{counters.steps:,} steps, {counters.updates:,} updates, {counters.games:,} games"
+        f"{speed}; {arguments.run_dir} holds log, weights and checkpoint"
     )
     if counters.steps < recipe.total_steps:
         print(f"stopped early; go on with: train --resume --run-dir {arguments.run_dir}")
+
+
+def _resumed(arguments, changes: dict) -> tuple:
+    """Recipe and pieces of the run that is to go on."""
+    from dqn_ref import own_pieces, runs
+
+    if arguments.recipe:
+        raise RunError("a resumed run keeps its own recipe; leave out --recipe")
+    if arguments.pieces:
+        raise RunError(
+            "a resumed run keeps the pieces that it began with; leave out --pieces, or begin a "
+            "new run with another --run-dir"
+        )
+    recipe = runs.resume_recipe(arguments.run_dir, **changes)
+    return recipe, own_pieces.kept_pieces(arguments.run_dir)
+
+
+def _pieces(name: str | None):
+    """The pieces in a folder: one of that path, or the learner's of that name."""
+    from dqn_ref import own_pieces, pieces
+
+    if name is None:
+        return pieces.REFERENCE
+    folder = Path(name).expanduser()
+    if not folder.exists() and len(folder.parts) == 1:
+        from dqn_ref.course.home import course_home  # the course's, which the agent never needs
+
+        folder = course_home() / name
+    return own_pieces.load_pieces(folder)
+
+
+class _Speed:
+    """Steps per second of this process, from its first step on."""
+
+    def __init__(self) -> None:
+        self._begun: tuple[int, float] | None = None
+        self._now: tuple[int, float] = (0, 0.0)
+
+    def on_step(self, parts) -> bool:
+        self._now = parts.counters.steps, time.monotonic()
+        self._begun = self._begun or self._now
+        return False
+
+    def __str__(self) -> str:
+        if self._begun is None or self._now[1] <= self._begun[1]:
+            return ""
+        (first, begun), (last, ended) = self._begun, self._now
+        return f", {(last - first) / (ended - begun):,.0f} steps/s"
 
 
 def _evaluate(arguments) -> None:

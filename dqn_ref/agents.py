@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 
 from dqn_ref.checkpoints import load_weights
-from dqn_ref.environments import make_lanes
+from dqn_ref.environments import Lanes, make_lanes
 from dqn_ref.errors import CheckpointError, RunError
 from dqn_ref.evaluation import (
     EVALUATION_FRAMES,
@@ -25,6 +26,8 @@ from dqn_ref.evaluation import (
 )
 from dqn_ref.hardware import choose_precision
 from dqn_ref.learner import Learner
+from dqn_ref.own_pieces import kept_pieces
+from dqn_ref.pieces import Pieces
 from dqn_ref.runs import RECIPE_FILE, WEIGHTS_FILE, build_network
 from dqn_ref.settings import Recipe
 from dqn_ref.video import write_gif, write_video
@@ -36,6 +39,7 @@ def load_agent(
     weights: Path | None = None,
     precision: str | None = None,
     device: str = "cpu",
+    pieces: Pieces | None = None,
 ) -> tuple[Recipe, Learner]:
     """A trained agent, by default on the CPU.
 
@@ -45,22 +49,31 @@ def load_agent(
         precision: "fp32", "bf16" or "auto" instead of the run's own; bf16 is very slow on a CPU
             without instructions for it.
         device: where it computes.
+        pieces: what it is made of; None for the pieces that the run has kept.
     Raises:
-        RecipeError, CheckpointError: in one sentence.
+        RecipeError, RunError, CheckpointError: in one sentence.
     """
+    pieces = pieces or kept_pieces(run_dir)
     recipe = dataclasses.replace(Recipe.load(run_dir / RECIPE_FILE), device=device, lanes=1)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     lanes = make_lanes(recipe, 1)
     num_actions = len(lanes.action_names)
     lanes.close()
-    network = build_network(recipe, num_actions)
+    network = build_network(recipe, num_actions, pieces)
     path = weights or run_dir / WEIGHTS_FILE
     if weights is None and not path.exists():
         raise CheckpointError(f"{run_dir} has no weights yet; wait for its first checkpoint")
     load_weights(path, network)
     chosen = choose_precision(precision or recipe.precision, torch.device(device))
     return recipe, Learner(recipe, network, chosen)
+
+
+def lanes_with(pieces: Pieces) -> Callable[..., Lanes]:
+    """`make_lanes`, with the preprocessing in use."""
+    if pieces.is_reference("preprocess"):
+        return make_lanes
+    return partial(make_lanes, preprocess=pieces.preprocess)
 
 
 def evaluate_run(
@@ -77,9 +90,20 @@ def evaluate_run(
 
     `max_frames` is the limit per game in emulator frames; 0 leaves the recipe's own.
     """
-    recipe, learner = load_agent(run_dir, weights, precision, device)
+    pieces = kept_pieces(run_dir)
+    recipe, learner = load_agent(run_dir, weights, precision, device, pieces)
     return evaluate_network(
-        recipe, learner.q_values, games, epsilon, seed, max_frames=max_frames, device=device
+        recipe,
+        learner.q_values,
+        games,
+        epsilon,
+        seed,
+        max_frames=max_frames,
+        device=device,
+        play=pieces.evaluate,
+        choose=pieces.epsilon_greedy,
+        make_stack=pieces.FrameStack,
+        open_lanes=lanes_with(pieces),
     )
 
 
@@ -122,14 +146,23 @@ def film_run(
         RunError, RecipeError, CheckpointError: in one sentence; no file is changed.
     """
     _refuse_place(video, overwrite)
-    recipe, learner = load_agent(run_dir, weights, precision)
+    pieces = kept_pieces(run_dir)
+    recipe, learner = load_agent(run_dir, weights, precision, pieces=pieces)
     fps = game_fps(recipe)
     is_gif = video.suffix == ".gif"
     # Hundredths of a second are a GIF's unit, and browsers slow down frames of less than two.
     every = 3 if is_gif and fps > 50 else 1
     length = sys.maxsize if seconds is None else max(1, round(min(seconds, 1e9) * fps))
-    policy = greedy_policy(learner.q_values, epsilon, np.random.default_rng([seed, 0xF11]))
-    game = moments(recipe, policy, seed + 10_000, EVALUATION_FRAMES, open_lanes=make_lanes)
+    rng = np.random.default_rng([seed, 0xF11])
+    policy = greedy_policy(learner.q_values, epsilon, rng, pieces.epsilon_greedy)
+    game = moments(
+        recipe,
+        policy,
+        seed + 10_000,
+        EVALUATION_FRAMES,
+        open_lanes=lanes_with(pieces),
+        make_stack=pieces.FrameStack,
+    )
     last: Moment | None = None
     frames = 0
 

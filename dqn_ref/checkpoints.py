@@ -48,6 +48,8 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: if the file is missing or damaged.
     """
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; name the file of weights in it")
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; check the path")
     try:

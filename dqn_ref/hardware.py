@@ -120,9 +120,15 @@ def memory_bytes(recipe: Recipe) -> int:
     return recipe.memory_frames * (recipe.frame_height * recipe.frame_width + 12)
 
 
-def refuse_if_too_large(recipe: Recipe, device: torch.device) -> None:
+def refuse_if_too_large(
+    recipe: Recipe, device: torch.device, bytes_per_frame: float | None = None
+) -> None:
     """Refuse a replay memory that would not fit.
 
+    Args:
+        recipe: asks for so many frames.
+        device: where they shall be.
+        bytes_per_frame: of another memory than the reference's.
     Raises:
         RecipeError: naming the capacity that would.
     """
@@ -131,11 +137,12 @@ def refuse_if_too_large(recipe: Recipe, device: torch.device) -> None:
     else:
         free = psutil.virtual_memory().available
     usable = int(free * 0.85)  # the rest is for networks, emulators and the system
-    if memory_bytes(recipe) > usable:
-        per_frame = memory_bytes(recipe) / recipe.memory_frames
+    per_frame = bytes_per_frame or memory_bytes(recipe) / recipe.memory_frames
+    wanted = per_frame * recipe.memory_frames
+    if wanted > usable:
         fits = int(usable / per_frame) // 1000 * 1000
         raise RecipeError(
             f"a memory of {recipe.memory_frames:,} frames takes "
-            f"{memory_bytes(recipe) / 1e9:.1f} GB and {usable / 1e9:.1f} GB are free on "
+            f"{wanted / 1e9:.1f} GB and {usable / 1e9:.1f} GB are free on "
             f"{device}; --memory-frames {fits} would fit"
         )

@@ -146,7 +146,8 @@ _ORDERED = (
         "sample(B, rng) -> Batch",
         "the training loop, one memory per environment",
         "storage; arrays or tensors in the batch; which of the oldest transitions are dropped "
-        "within a stack's length of the capacity",
+        "within a stack's length of the capacity; of a terminated transition, whether its next "
+        "state goes on or is the new stack, and whether its discount is 0",
     ),
     _contract(
         "05",

@@ -31,6 +31,8 @@ STOP_FILE = "stop.request"
 OUTPUT_FILE = "output.log"
 # A folder that holds nothing else is free for a new run.
 _NO_RUN = {PROCESS_FILE, PROCESS_FILE + ".partial", STOP_FILE, OUTPUT_FILE}
+# A training killed in its first moments has copied a learner's pieces and written no recipe yet.
+_NO_RUN |= {"pieces", "pieces.json", "pieces.json.partial"}
 # Clocks are set while a machine runs, and boot times are rounded to a second.
 _CLOCK_SECONDS = 2.0
 # Claiming a folder takes milliseconds; one that takes longer than this was killed in the midst.

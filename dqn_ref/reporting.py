@@ -234,8 +234,12 @@ def plot_run(run_dir: Path, path: Path) -> Path:
         run_dir: a run.
         path: of the picture to write; the ending decides the format.
     Raises:
-        RunError: if there is nothing to draw yet.
+        RunError: if there is nothing to draw yet, or no picture can have this name.
     """
+    if path.is_dir():
+        raise RunError(f"{path} is a folder; name a file in it, for example {path / 'curve.png'}")
+    if not path.suffix:  # matplotlib would write another file than the one that is named
+        raise RunError(f"the picture's name must end in .png, .svg or .pdf, not {path.name!r}")
     from matplotlib.figure import Figure
 
     log = history(run_dir)

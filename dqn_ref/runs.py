@@ -10,6 +10,7 @@ runs/<name>/recipe.json        every setting, with the device and precision that
             snapshots/               weights on the way, if the recipe keeps them
             intervals.csv or episodes.csv   see dqn_ref.printed
             process.json output.log  see dqn_ref.processes
+            pieces.json pieces/      the learner's pieces, if any; see dqn_ref.own_pieces
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import gymnasium
 import numpy as np
 import torch
 
-from dqn_ref import checkpoints
+from dqn_ref import checkpoints, own_pieces, piece_costs
 from dqn_ref.captured import GroupOfUpdates
 from dqn_ref.environments import make_lanes
 from dqn_ref.evaluation import (
@@ -217,7 +218,7 @@ class Stopper:
 def train(
     recipe: Recipe,
     run_dir: Path,
-    pieces: Pieces = REFERENCE,
+    pieces: Pieces | None = None,
     resume: bool = False,
     show_bar: bool = True,
     make_env: Callable[[], gymnasium.Env] | None = None,
@@ -228,7 +229,8 @@ def train(
     Args:
         recipe: the settings; on resume, what `resume_recipe` returned.
         run_dir: a new folder, or on resume an existing run.
-        pieces: the callables the agent is made of.
+        pieces: the callables the agent is made of; None for the reference's, and on resume for
+            those that the run was trained with, as far as they came from a folder.
         resume: go on from the last checkpoint.
         show_bar: draw a progress bar.
         make_env: environment of your own instead of the recipe's game.
@@ -243,6 +245,8 @@ def train(
     with claim(run_dir) as claimed:
         if not resume and not is_free(run_dir):
             raise RunError(f"{run_dir} exists already; choose another --run-dir or give --resume")
+        if pieces is None:
+            pieces = own_pieces.kept_pieces(run_dir) if resume else REFERENCE
         return _train(recipe, run_dir, pieces, resume, show_bar, make_env, on_step, claimed)
 
 
@@ -259,9 +263,7 @@ def _train(
     """`train` in a folder that is this process's own."""
     machine: dict = {}
     recipe = resolve(recipe, machine.update)
-    if recipe.n_step > 1 and not pieces.is_reference("ReplayMemory"):
-        recipe = dataclasses.replace(recipe, n_step=1)
-        print("the memory in use keeps single steps: n_step is 1 in this run")
+    recipe = _fit(recipe, pieces, show_bar)
     if show_bar:
         print(f"{recipe.precision} on {recipe.device}: {machine['precision_reason']}")
     parts = build(recipe, pieces, make_env)
@@ -270,7 +272,9 @@ def _train(
         seconds_before = checkpoints.load_checkpoint(run_dir / CHECKPOINT_FILE, parts)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        recipe.save(run_dir / RECIPE_FILE)
+        if not resume or isinstance(pieces, own_pieces.OwnPieces):
+            own_pieces.keep_pieces(run_dir, pieces)
+        recipe.save(run_dir / RECIPE_FILE)  # what makes a folder a run comes last
         _note_machine(run_dir, machine)
     except OSError as error:
         raise RunError(f"cannot write to {run_dir}: {error.strerror}; choose another") from None
@@ -307,6 +311,25 @@ def _train(
             printed.close()
         parts.lanes.close()
     return parts
+
+
+def _fit(recipe: Recipe, pieces: Pieces, tell_costs: bool) -> Recipe:
+    """The recipe as it can be trained with these pieces; says what had to change.
+
+    Raises:
+        RecipeError: if a learner's replay memory would not fit.
+    """
+    recipe, changes = own_pieces.fit_recipe(recipe, pieces)
+    if isinstance(pieces, own_pieces.OwnPieces):
+        print(pieces)
+    for sentence in changes:
+        print(sentence)
+    if not pieces.is_reference("ReplayMemory"):
+        sentence, cost = piece_costs.describe(recipe, pieces)
+        if tell_costs:
+            print(sentence)
+        refuse_if_too_large(recipe, torch.device("cpu"), cost.bytes)
+    return recipe
 
 
 class _Keeper:

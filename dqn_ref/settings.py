@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dqn_ref.errors import UserError
 
-class RecipeError(ValueError):
+
+class RecipeError(UserError, ValueError):
     """A setting that cannot work; the message says what to do, in one sentence."""
 
 
@@ -190,6 +192,9 @@ class Recipe:
                 if math.isnan(value) or not low <= value <= high:
                     bounds = f"between {low} and {high}" if high < math.inf else f"{low} or more"
                     raise RecipeError(f"{name} must be {bounds}, not {value}")
+        for name in ("learning_rate", "optimizer_epsilon"):  # for the others inf means "none"
+            if math.isinf(getattr(self, name)):
+                raise RecipeError(f"{name} must be a finite number, not inf")
         if self.target_every_steps % self.train_every_steps:
             raise RecipeError(
                 f"target_every_steps ({self.target_every_steps}) must be a multiple of "
@@ -257,7 +262,11 @@ class Recipe:
         """
         try:
             fields = json.loads(path.read_text())
+            if not isinstance(fields, dict):
+                raise TypeError("it names no settings")
             return cls(**fields)
+        except RecipeError as error:
+            raise RecipeError(f"{path} is not a recipe of this version: {error}") from None
         except (FileNotFoundError, NotADirectoryError):
             raise RecipeError(f"{path} does not exist: is {path.parent} a run?") from None
         except OSError as error:

@@ -10,16 +10,15 @@ memory as a whole.
 from __future__ import annotations
 
 import base64
-import io
+import math
 import os
-import struct
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -32,7 +31,7 @@ def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float, scal
         frames: `(H, W, 3)` uint8 RGB or `(H, W)` uint8 grey, all of one shape.
         path: where the film goes; the suffix must be `.mp4`, the folder is created. Until the last
             frame is written nothing stands there, and an older film of that name stays.
-        fps: frames per second of the film (not of the emulator).
+        fps: frames per second of the film (not of the emulator), at least 0.01.
         scale: whole number; each pixel becomes a block of `scale` × `scale`.
     Returns:
         The path. Its picture is `(scale·H, scale·W)`, plus one black row or column where that is
@@ -42,108 +41,74 @@ def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float, scal
             or suffix.
         OSError: the encoder failed, for example on a full disk.
     """
-    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
-
-    stream = _checked(frames, fps, scale)
-    first = _even(next(stream))
-    height, width = first.shape[:2]
-    with _replace_when_done(path, ".mp4") as part:
-        # crf 23 is visually lossless on flat sprites; faststart puts the index first, for browsers.
-        writer = FFMPEG_VideoWriter(
-            str(part),
-            (width, height),
-            fps,
-            codec="libx264",
-            preset="medium",
-            ffmpeg_params=["-crf", "23", "-tune", "animation", "-movflags", "+faststart"],
-        )
-        encoder = writer.proc
-        try:
-            for frame in chain([first], map(_even, stream)):
-                writer.write_frame(frame)
-        except OSError as error:
-            # moviepy's message runs over many lines; its first says what failed.
-            reason = str(error).splitlines()[0]
-            raise OSError(f"the encoder could not write {Path(path).name}: {reason}") from error
-        finally:
-            writer.close()
-        if encoder.returncode != 0:
-            raise OSError(f"the encoder could not finish {Path(path).name}: is the disk full?")
-    return Path(path)
+    # crf 23 is visually lossless on flat sprites; faststart puts the index first, for browsers.
+    options = ["-crf", "23", "-tune", "animation", "-movflags", "+faststart"]
+    stream = map(_even, _checked(frames, fps, scale))
+    return _encode(stream, path, fps, ".mp4", "libx264", options)
 
 
 def write_gif(frames: Iterable[np.ndarray], path: str | Path, fps: float, scale: int = 1) -> Path:
     """Write frames as an endlessly repeating GIF, for places that play no video.
 
-    Arguments and errors are those of `write_video`, the suffix is `.gif`. The format counts time in
-    hundredths of a second: frame `i` begins at `round(100 · i / fps)`, so that rounding never adds
-    up, but lasts at least 2, since browsers slow down anything shorter; above 50 frames per second
-    the film is slower than asked for. Each picture has its own palette of up to 255 colours and
-    holds only the pixels that changed; where none did, the picture before lasts longer.
+    Arguments and errors are those of `write_video`, the suffix is `.gif`. Each picture has its own
+    palette: up to 255 colours are kept, each value to within 1. Browsers slow down pictures that
+    last less than a fiftieth of a second; above 50 frames per second some are left out instead, so
+    that the film is as fast as asked for.
     """
-    stream = _checked(frames, fps, scale)
-    shown = next(stream).copy()  # whoever draws them may draw the next into the same array
-    height, width = shown.shape[:2]
-    # Pillow could write all of it, but keeps every frame of the film in memory until the end.
-    with _replace_when_done(path, ".gif") as part, open(part, "wb") as file:
-        file.write(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0))
-        file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")  # repeat without end
-        pending, since, index = _gif_picture(shown, np.ones((height, width), bool)), 0, 0
-        for index, frame in enumerate(stream, start=1):
-            now = round(100 * index / fps)
-            changed = np.any(frame != shown, axis=2)
-            if not changed.any():
-                if now - since < _LONGEST_DELAY:
-                    continue
-                changed[0, 0] = True
-            file.write(pending.lasting(now - since))
-            shown, pending, since = frame.copy(), _gif_picture(frame, changed), now
-        file.write(pending.lasting(round(100 * (index + 1) / fps) - since) + b";")
+    slowed = f"fps={_GIF_FPS}," if fps > _GIF_FPS else ""
+    # With one palette for the whole film the encoder would keep all of it in memory.
+    palettes = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=none"
+    options = ["-filter_complex", slowed + palettes, "-loop", "0"]
+    return _encode(_checked(frames, fps, scale), path, fps, ".gif", "gif", options)
+
+
+_GIF_FPS = 50
+
+
+def _encode(
+    stream: Iterator[np.ndarray],
+    path: str | Path,
+    fps: float,
+    suffix: str,
+    codec: str,
+    options: list[str],
+) -> Path:
+    """Give the frames to ffmpeg one at a time.
+
+    Args:
+        stream: `(H, W, 3)` uint8, checked.
+        path, fps: see `write_video`.
+        suffix: what `path` must end in.
+        codec, options: ffmpeg's name for the format, and its flags for it.
+    """
+    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+
+    first = next(stream)
+    height, width = first.shape[:2]
+    with _replace_when_done(path, suffix) as part:
+        writer = FFMPEG_VideoWriter(
+            str(part), (width, height), fps, codec=codec, ffmpeg_params=options
+        )
+        encoder = writer.proc
+        try:
+            for frame in chain([first], stream):
+                try:
+                    writer.write_frame(frame)
+                except OSError as error:
+                    raise _encoder_failed(path, str(error)) from error
+            encoder.stdin.close()
+            said = encoder.stderr.read().decode(errors="replace")
+        finally:
+            writer.close()
+        if encoder.returncode != 0:
+            raise _encoder_failed(path, said)
     return Path(path)
 
 
-_LONGEST_DELAY = 60_000  # hundredths of a second; the format has 16 bits for them
-
-
-class _GifPicture(NamedTuple):
-    """A picture of a GIF, encoded, but for the time it stays."""
-
-    transparent: int  # number of the colour that changes nothing
-    data: bytes
-
-    def lasting(self, delay: int) -> bytes:
-        """What stands in the file: drawn over the picture before, shown for `delay` / 100 s."""
-        leave_and_transparent = 0b0000_0101
-        control = (leave_and_transparent, max(2, delay), self.transparent, 0)
-        return b"!\xf9\x04" + struct.pack("<BHBB", *control) + self.data
-
-
-def _gif_picture(frame: np.ndarray, changed: np.ndarray) -> _GifPicture:
-    """The smallest rectangle around the pixels that changed; the others in it are transparent.
-
-    Args:
-        frame: `(H, W, 3)` uint8.
-        changed: `(H, W)` bool, some of them True.
-    """
-    rows, columns = (np.flatnonzero(changed.any(axis=axis)) for axis in (1, 0))
-    top, left = int(rows[0]), int(columns[0])
-    inside = slice(top, int(rows[-1]) + 1), slice(left, int(columns[-1]) + 1)
-    part, new = frame[inside], changed[inside]
-    # Black stands for what did not change, so that its colours take no place in the palette.
-    drawn = Image.fromarray(np.where(new[:, :, None], part, np.uint8(0)))
-    drawn = drawn.quantize(colors=255, dither=Image.Dither.NONE)
-    numbers = np.array(drawn)
-    transparent = int(numbers.max()) + 1
-    numbers[~new] = transparent
-    bits = max(1, transparent.bit_length())  # the palette has 2 ** bits colours
-    palette = bytes(drawn.getpalette())[: 3 * transparent].ljust(3 << bits, b"\0")
-    # Pillow compresses: behind its header, its palette of 256 greys and its descriptor.
-    buffer = io.BytesIO()
-    Image.fromarray(numbers).save(buffer, "GIF", optimize=False, interlace=False)
-    compressed = buffer.getvalue()[13 + 768 + 10 : -1]
-    height, width = new.shape
-    descriptor = struct.pack("<BHHHHB", 0x2C, left, top, width, height, 0x80 | (bits - 1))
-    return _GifPicture(transparent, descriptor + palette + compressed)
+def _encoder_failed(path: str | Path, said: str) -> OSError:
+    """One sentence from what ffmpeg wrote; its last line names the cause, behind its own places."""
+    last = re.sub(r"^(\[.*?\]\s*)+", "", (said.strip().splitlines() or [""])[-1])
+    return OSError(f"the encoder could not write {Path(path).name}: {last or 'is the disk full?'}")
 
 
 def video_html(video: str | Path | bytes, width: int = 320) -> str:
@@ -154,11 +119,14 @@ def video_html(video: str | Path | bytes, width: int = 320) -> str:
 
     Args:
         video: an mp4, as a path or as its bytes.
-        width: pixels on the page; the height follows.
+        width: pixels on the page, or as many as there is room for; the height follows.
     """
     data = video if isinstance(video, bytes) else Path(video).read_bytes()
     encoded = base64.b64encode(data).decode("ascii")
-    return f'<video controls width="{width}" src="data:video/mp4;base64,{encoded}"></video>'
+    return (
+        f'<video controls width="{width}" style="max-width: 100%" '
+        f'src="data:video/mp4;base64,{encoded}"></video>'
+    )
 
 
 def show_video(video: str | Path | bytes, width: int = 320):
@@ -213,8 +181,8 @@ def _rgb(frame: np.ndarray) -> np.ndarray:
 
 def _checked(frames: Iterable[np.ndarray], fps: float, scale: int) -> Iterator[np.ndarray]:
     """Frames as RGB, enlarged, each compared with the first (which is checked at once)."""
-    if not fps > 0:
-        raise ValueError(f"fps counts frames per second and must be above 0, not {fps}")
+    if not 0.01 <= fps < math.inf:  # moviepy hands on two decimals
+        raise ValueError(f"fps counts frames per second and must be 0.01 or more, not {fps}")
     if scale != int(scale) or scale < 1:
         raise ValueError(f"scale is a whole number from 1 on, not {scale}")
     stream = iter(frames)

@@ -66,6 +66,7 @@ def moments(
     max_frames: int | None = None,
     open_lanes: Callable[..., Lanes] = make_lanes,
     device: str | torch.device = "cpu",
+    make_stack: Callable = FrameStack,
 ) -> Iterator[Moment]:
     """Play game after game of a recipe through the flexible door; every emulator frame.
 
@@ -76,6 +77,7 @@ def moments(
         max_frames: limit per game in emulator frames instead of the recipe's.
         open_lanes: called as `make_lanes(recipe, 1, max_frames=…, on_frame=…)`.
         device: where the policy wants its states.
+        make_stack: the piece `FrameStack`.
     Yields:
         Moments, without end. Close the generator to close the game.
     Raises:
@@ -96,7 +98,7 @@ def moments(
         return actions
 
     black = np.zeros(recipe.frame_shape, np.uint8)
-    stack = FrameStack(1, recipe.stack_frames, recipe.frame_shape, device)
+    stack = make_stack(1, recipe.stack_frames, recipe.frame_shape, device)
     step, score, end = 0, 0.0, ""
     try:
         for rows in decisions(lanes, stack, asked, recipe.terminal_on_life_loss, seed):

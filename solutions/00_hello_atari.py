@@ -7,30 +7,34 @@
 #
 # **Goals**: name what the environment takes and what it returns · write the
 # interaction loop · measure the score of random play · film a game and see it in the
-# notebook · shrink a screen to the picture that a network gets.
+# notebook · meet the agent that this course ends with · shrink a screen to the picture
+# that a network gets.
 #
 # **Prerequisites**: Python and NumPy arrays. No reinforcement learning yet.
 #
-# **Minutes**: 30
+# **Minutes**: 35
 
 # %%
-import os
 import tempfile
+from pathlib import Path
 
 import ale_py
 import gymnasium as gym
 import numpy as np
 
-from dqn_ref import doctor, frames, video
+from dqn_ref import agents, doctor, frames, video
+from dqn_ref.course import begin, check, compare, progress, shipped_run
 from dqn_ref.course.figures import BLUE, figure, show, show_frames
+from dqn_ref.course.widgets import slide
 
 # %% [markdown]
 # A chapter comes in three lengths. `normal` is meant for you; `smoke` does the same
 # with smaller counts, so that a machine can test the course; `full` takes its time.
 
 # %%
-MODE = os.environ.get("DQN_COURSE_MODE", "normal")
+MODE = begin("00").mode  # or one of the other two words
 GAMES = {"smoke": 5, "normal": 30, "full": 200}[MODE]
+SECONDS = {"smoke": 4, "normal": 60, "full": 300}[MODE]  # of a film, at most
 
 # %% [markdown]
 # ## Is this machine ready?
@@ -183,14 +187,13 @@ def play_random_game(
 
 
 # %%
-try:
-    play_random_game(env, np.random.default_rng(0), max_steps=1)
-except NotImplementedError:
-    from dqn_ref.evaluation import play_random_game
-
-    print("play_random_game is not attempted yet: on with the reference's.")
+play_random_game = check(play_random_game)
 
 # %% [markdown]
+# The check played your loop in games of its own. Whatever it answered, the notebook
+# goes on: with your loop if it passes, with the reference's if not. A loop that passes
+# is kept, and later chapters measure with it.
+#
 # **What you should see:** a score of 1.0 after 183 steps.
 
 # %%
@@ -250,6 +253,15 @@ show(drawing, f"Bars: how many of {GAMES} random games ended with each score.")
 # fifteen times: such details are why a score is worth nothing without the rules it
 # was measured by.
 #
+# ## Beside ours
+#
+# Your loop stands on the left, the one of this course on the right. There are many
+# right answers, and this is one of them.
+
+# %%
+compare("play_random_game")
+
+# %% [markdown]
 # ## The first film
 #
 # A number is not a game. The next function plays another random game and hands out
@@ -302,17 +314,26 @@ print(fired.shape, "→", grey.shape, "→", small.shape)
 print(f"{fired.nbytes:,} → {grey.nbytes:,} → {small.nbytes:,} bytes")
 
 # %%
-show_frames(
-    [fired, small],
-    ["yours: 210 × 160 × 3", "the network's: 84 × 84"],
-    alt="The same screen of Breakout twice: in colour, and in grey on a grid so coarse "
-    "that the ball is a faint dot.",
-)
+env.reset(seed=0)
+screens = [env.step(FIRE)[0] for _ in range(24)]
+
+
+def both_views(step):
+    small = frames.resize(frames.luminance(screens[step]), 84, 84, method="area")
+    return show_frames(
+        [screens[step], small],
+        ["yours: 210 × 160 × 3", "the network's: 84 × 84"],
+        alt=f"Step {step} of Breakout twice: in colour, and in grey on a grid so "
+        "coarse that the ball is a faint dot.",
+    )
+
+
+slide(both_views, len(screens), "step")
 
 # %% [markdown]
-# 7,056 bytes instead of 100,800: a fourteenth. The bricks, the paddle and the walls
-# are all there. Look for the ball in the right picture; it is there as well, but how
-# bright?
+# Move the slider and follow the ball in both pictures, until it leaves the screen at
+# the bottom. The right one has 7,056 bytes instead of 100,800: a fourteenth. The
+# bricks, the paddle and the walls are all there, and so is the ball, but how bright?
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -335,6 +356,12 @@ print("in the full picture:", grey[grey != frames.luminance(screen)].max())
 # > - There are four actions, and without `FIRE` there is no ball.
 # > - Random play is worth about one point. That is the floor under every later score.
 #
+# Where you are in the course, and which parts of the agent are yours:
+
+# %%
+progress()
+
+# %% [markdown]
 # ## Quiz
 #
 # 1. An agent that has learnt to return the ball perfectly, but never presses `FIRE`:

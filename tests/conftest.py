@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 
 import pytest
 
 # Two workers on two cores: more threads than one each only get in each other's way. Set before
 # torch is imported, and inherited by the kernels and programs that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _learners_work_is_safe():
+    """No test, and no notebook that a test runs, touches what the learner of this checkout keeps."""
+    before = os.environ.get("DQN_COURSE_HOME")
+    folder = os.environ["DQN_COURSE_HOME"] = tempfile.mkdtemp(prefix="dqn-course-")
+    yield
+    shutil.rmtree(folder, ignore_errors=True)
+    if before is None:
+        del os.environ["DQN_COURSE_HOME"]
+    else:
+        os.environ["DQN_COURSE_HOME"] = before
 
 
 @pytest.fixture(autouse=True, scope="module")

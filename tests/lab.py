@@ -63,6 +63,7 @@ def jupyterlab(folder: Path, home: Path, mode: str = "smoke") -> Iterator[str]:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")},
         "HOME": str(home),
+        "DQN_COURSE_HOME": str(home / "my_course"),
         "DQN_COURSE_MODE": mode,
     }
     with open(home / "jupyterlab.log", "w") as log:

@@ -227,6 +227,14 @@ def check_refused(load, path):
     raise AssertionError("not refused")
 
 
+def test_a_folder_is_not_called_missing(tmp_path):
+    """A learner who names the run instead of its weights is told that it does not exist."""
+    with pytest.raises(CheckpointError, match="is a folder; name the file of weights in it"):
+        load_tensors(tmp_path)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_tensors(tmp_path / "none")
+
+
 def test_damaged_files_are_refused(tmp_path):
     good = tmp_path / "good"
     save_tensors(good, {"x": torch.randn(100)}, {"steps": 1})

@@ -132,6 +132,67 @@ def assert_films_and_pictures(page) -> None:
     assert pictures and all(picture["width"] > 0 and picture["alt"] for picture in pictures)
 
 
+def assert_films_play(page) -> None:
+    """The data are there and time goes on, as after a click on the button."""
+    for film in page.locator(".jp-OutputArea video").all():
+        film.evaluate("film => { film.muted = true; return film.play(); }")
+        page.wait_for_timeout(300)
+        before = film.evaluate("film => film.currentTime")
+        page.wait_for_timeout(500)
+        assert film.evaluate("film => film.currentTime") > before > 0
+
+
+def assert_slider_moves(page) -> None:
+    picture = page.locator(".jp-OutputArea .widget-html img")
+    before = picture.get_attribute("alt")
+    handle = page.locator(".jp-OutputArea .noUi-handle").first
+    handle.scroll_into_view_if_needed()
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "before => document.querySelector('.jp-OutputArea .widget-html img').alt != before",
+        arg=before,
+        timeout=10_000,
+    )
+    assert before.startswith("Step 0 ") and picture.get_attribute("alt").startswith("Step 1 ")
+
+
+def solution_of(name: str) -> str:
+    """The solved cell of chapter 00 that defines `name`."""
+    cells = notebooks.read_cells(notebooks.read_source(notebooks.sources()[0]))
+    return next(cell.solved for cell in cells if f"def {name}(" in cell.solved)
+
+
+def assert_badge_turns(page) -> None:
+    """A wrong attempt and then a right one, typed into the exercise by a learner."""
+    stub, check = (
+        page.locator(".jp-CodeCell").filter(has_text=text).first
+        for text in ("def play_random_game(", "play_random_game = check(")
+    )
+    for last_line, answer in (("return steps, score", "❌"), ("return score, steps", "✅")):
+        body = solution_of("play_random_game").removesuffix("return score, steps")
+        editor = stub.locator(".cm-content")
+        editor.scroll_into_view_if_needed()
+        editor.click()
+        page.keyboard.press("Control+a")
+        page.keyboard.press("Delete")
+        page.keyboard.insert_text(body)
+        page.keyboard.type(last_line)
+        page.keyboard.press("Shift+Enter")
+        check.locator(".cm-content").click()
+        page.keyboard.press("Shift+Enter")
+        page.wait_for_function(
+            "([cell, answer]) => cell.querySelector('.jp-OutputArea')?.textContent.includes(answer)",
+            arg=[check.element_handle(), answer],
+            timeout=20_000,
+        )
+    page.wait_for_function(
+        "cell => cell.querySelector('.jp-OutputArea').textContent.includes('saved to my_dqn')",
+        arg=check.element_handle(),
+        timeout=20_000,
+    )
+
+
 @pytest.mark.browser
 def test_jupyterlab_in_a_browser(copy):
     """README is a page; an untrusted solution shows its film; a chapter runs to its end."""
@@ -149,4 +210,9 @@ def test_jupyterlab_in_a_browser(copy):
         assert_films_and_pictures(page)
         assert page.locator(".jp-OutputArea [data-mime-type*=error]").count() == 0
         assert "not attempted yet" in page.locator(".jp-Notebook").text_content()
+        assert_films_play(page)
+        assert_slider_moves(page)
+        assert_badge_turns(page)
         assert_undisturbed(page)
+    saved = copy[1] / "my_course" / "my_dqn" / "play_random_game.py"
+    assert "def play_random_game" in saved.read_text(encoding="utf-8")

@@ -349,6 +349,12 @@ def test_in_a_real_kernel():
         told = run("watch_live(env, seconds=600); print('went on')", until=3)
         assert {kind for kind, _ in told} == {"display_data", "update_display_data", "stream"}
         assert told[-1][1]["text"] == "went on\n" and len(told) < 30
+        # Forty lines of our own code above one sentence.
+        for wrong in ("watch_live('nowhere')", "watch_live(get_recipe('desktop'))"):
+            told = run("from dqn_ref.recipes import get_recipe\n" + wrong)
+            assert [kind for kind, _ in told] == ["error"]
+            (line,) = told[0][1]["traceback"]
+            assert line.startswith("RecipeError: ") and "\n" not in line
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

@@ -23,6 +23,11 @@ SMALL = '''\
 # **Prerequisites**: none. **Minutes**: 1
 
 # %%
+from dqn_ref.course import begin
+
+begin("99")
+
+# %%
 # NBVAL_CHECK_OUTPUT
 print(1)
 
@@ -140,7 +145,7 @@ def test_every_notebook_has_a_source():
 
 
 def test_stub_and_solution():
-    add = notebooks.read_cells(SMALL)[5]
+    add = notebooks.read_cells(SMALL)[6]
     assert add.stubbed == (
         "def add(a: int, b: int) -> int:\n"
         '    """The sum."""\n'
@@ -149,7 +154,7 @@ def test_stub_and_solution():
     )
     assert "total = a + b\n    return total" in add.solved
     assert "###" not in add.solved
-    assert notebooks.read_cells(SMALL)[1].stubbed == "print(1)"
+    assert notebooks.read_cells(SMALL)[2].stubbed == "print(1)"
 
 
 def test_two_solutions_in_one_cell():
@@ -189,8 +194,8 @@ def test_build_writes_both_and_then_nothing(course):
     assert notebooks.build(course, root) == written
     solution = nbformat.read(root / written[1], 4)
     counts = [cell.execution_count for cell in solution.cells if cell.cell_type == "code"]
-    assert counts == [1, 2, 3, 4]
-    assert solution.cells[1].outputs[0].text == "1\n"
+    assert counts == [1, 2, 3, 4, 5]
+    assert solution.cells[2].outputs[0].text == "1\n"
     bytes_before = [(root / name).read_bytes() for name in written]
     assert notebooks.build(course, root) == []
     course.write_text(SMALL.replace("Plus.", "Add."), encoding="utf-8")
@@ -216,7 +221,7 @@ def test_line_ends_of_windows_change_nothing(course):
 def solve(path, text="    return a + b  # mine"):
     """Work in a notebook as JupyterLab saves it: another cell text, outputs, a kernel's version."""
     notebook = nbformat.read(path, 4)
-    cell = notebook.cells[5]
+    cell = notebook.cells[6]
     cell.source = cell.source.replace("    raise NotImplementedError", text)
     cell.execution_count = 7
     notebook.metadata.language_info.version = "3.11.7"
@@ -311,6 +316,56 @@ def test_lint(old, new, complaint):
         assert problems == []
     else:
         assert any(complaint in problem for problem in problems), problems
+
+
+PIECE = '''
+# %%
+def td_targets(rewards):
+    ### BEGIN SOLUTION
+    return rewards
+    ### END SOLUTION
+
+# %%
+td_targets = check(td_targets)
+
+# %%
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("# 99 ·", "# 98 ·", 'begin("NN") with that'),
+        ('begin("99")', 'begin("98")', 'begin("NN") with that'),
+        ('begin("99")', "print()", 'begin("NN") with that'),
+        ("\n# %%\n# NBVAL", PIECE + "# NBVAL", "td_targets is a piece of chapter 07"),
+        ("99", "06", "the piece linear_schedule is not written here"),
+        ("99", "07", "the piece td_targets is not written here"),
+    ],
+)
+def test_lint_of_pieces(old, new, complaint):
+    """Bugs: a piece without its exercise; a chapter that gives another one's number."""
+    assert complaint in "\n".join(notebooks.lint(SMALL.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    "after", ["td_targets = check(huber_loss)", "print(1)", "td_targets = td_targets"]
+)
+def test_a_piece_is_checked_at_once(after):
+    chapter = SMALL.replace("99", "07").replace("\n# %%\n# NBVAL", PIECE + "# NBVAL", 1)
+    assert not [problem for problem in notebooks.lint(chapter) if "td_targets" in problem]
+    problems = notebooks.lint(chapter.replace("td_targets = check(td_targets)", after))
+    assert "the cell after td_targets is not: td_targets = check(td_targets)" in problems
+
+
+def test_the_solution_says_that_it_is_one():
+    """Bug: opening a solution writes into the learner's own folder."""
+    solution, chapter = (
+        "\n".join(cell.source for cell in make(SMALL).cells)
+        for make in (notebooks.solution_notebook, notebooks.chapter_notebook)
+    )
+    assert 'begin("99", solution=True)' in solution and 'begin("99")' not in solution
+    assert 'begin("99")' in chapter and "solution=True" not in chapter
 
 
 def test_lint_counts_the_median():

@@ -740,6 +740,8 @@ def check_refused(changes, word):
         (dict(epsilon_start=-0.1), "epsilon_start"),
         (dict(learning_rate=math.nan), "learning_rate"),
         (dict(learning_rate=-1.0), "learning_rate"),
+        (dict(learning_rate=math.inf), "learning_rate"),
+        (dict(optimizer_epsilon=math.inf), "optimizer_epsilon"),
         (dict(reward_clip=-1.0), "reward_clip"),
         (dict(lanes=0), "lanes"),
         (dict(lanes=2.5), "lanes"),
@@ -764,6 +766,22 @@ def check_refused(changes, word):
 )
 def test_settings_that_cannot_work_are_refused_in_one_sentence(changes, word):
     check_refused(changes, word)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [("", "Expecting value"), ("[]", "names no settings"), ('{"game": 3}', "game must be a str"),
+     ('{"lanes": 0}', "lanes must be"), ('{"discuont": 1}', "discuont")],
+)  # fmt: skip
+def test_a_damaged_recipe_is_named(tmp_path, text, said):
+    """A setting that the user never gave is refused, and no word of the file it stands in."""
+    path = tmp_path / "recipe.json"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as error:
+        Recipe.load(path)
+    message = str(error.value)
+    assert message.startswith(f"{path} is not a recipe of this version: ")
+    assert said in message and "\n" not in message
 
 
 def test_settings_that_work_are_not_refused():

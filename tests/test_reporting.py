@@ -279,6 +279,17 @@ def test_the_curve_is_drawn(tmp_path):
     assert path.read_bytes()[:4] == b"\x89PNG" and path.stat().st_size > 5_000
 
 
+@pytest.mark.parametrize("name", ["folder", "curve", "curve.xyz"])
+def test_a_name_no_picture_can_have_is_one_sentence(tmp_path, name):
+    """`folder.png` written where a folder was named, and `folder` reported as the picture."""
+    finished_run(tmp_path)
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RunError, match=name) as error:
+        plot_run(tmp_path, tmp_path / name)
+    assert "\n" not in str(error.value) and sorted(tmp_path.rglob("*")) == before
+
+
 def check_history_ignores_a_torn_row(read, folder):
     log = folder / "log.csv"
     whole = log.read_bytes()

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILION, PURPLE, SKY, GREY = "#D55E00", "#CC79A7", "#56B4E9", "#767676"
@@ -89,4 +90,73 @@ def show_frames(frames: Sequence[np.ndarray], titles: Sequence[str], alt: str, h
         ax.set(xticks=[], yticks=[], xlabel=title)
         ax.spines[:].set_visible(False)
         ax.grid(False)
+    return show(drawing, alt)
+
+
+def show_grid(
+    rows: Sequence[Sequence[np.ndarray]],
+    row_titles: Sequence[str],
+    column_titles: Sequence[str],
+    alt: str,
+    height: float = 1.7,
+):
+    """Display rows of game screens below one another, all of one size.
+
+    Args:
+        rows: equally long rows of `(H, W)` or `(H, W, 3)` uint8, for example `(R, C, H, W)`.
+        row_titles: a few words left of each row.
+        column_titles: a few words above each column.
+        alt: one or two sentences for those who cannot see it.
+        height: inches, of one screen.
+    """
+    width = height * rows[0][0].shape[1] / rows[0][0].shape[0]
+    with mpl.rc_context(_STYLE):
+        size = (1.8 + (width + 0.1) * len(column_titles), 0.4 + (height + 0.1) * len(rows))
+        drawing = Figure(figsize=size, facecolor="white", layout="constrained")
+        axes = drawing.subplots(len(rows), len(column_titles), squeeze=False)
+    for row, title, row_axes in zip(rows, row_titles, axes, strict=True):
+        for frame, ax in zip(row, row_axes, strict=True):
+            ax.imshow(frame, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+            ax.grid(False)
+        row_axes[0].set_ylabel(title, rotation=0, ha="right", va="center")
+    for ax, title in zip(axes[0], column_titles, strict=True):
+        ax.set_title(title)
+    return show(drawing, alt)
+
+
+def show_ring(capacity: int, counts: Sequence[int], stack_frames: int, alt: str):
+    """Draw what stands in a ring of frames after so many writes: one line of slots per count.
+
+    A slot is grey while nothing stands in it and orange where the last frame was written. Blue
+    are the frames at which a step begins that still has all its frames, in a game without end.
+
+    Args:
+        capacity: slots.
+        counts: frames written since the beginning, one number per line.
+        stack_frames: frames in a state.
+        alt: one or two sentences for those who cannot see it.
+    """
+    drawing, ax = figure(1.8 + 0.62 * capacity, 0.6 + 0.62 * len(counts))
+    for line, count in enumerate(counts):
+        gone = max(0, count - capacity)
+        whole_from = gone + stack_frames - 1 if gone else 0
+        for slot in range(capacity):
+            number = count - 1 - (count - 1 - slot) % capacity
+            newest, whole = number == count - 1, whole_from <= number < count - 1
+            colour = ORANGE if newest else SKY if whole else "white"
+            box = Rectangle(
+                (slot, line), 0.92, 0.92, facecolor=colour if number >= 0 else "#dddddd"
+            )
+            box.set(edgecolor="#444444", linewidth=1)
+            ax.add_patch(box)
+            if number >= 0:
+                ax.text(slot + 0.46, line + 0.48, str(number), ha="center", va="center")
+    ax.set(xlim=(-0.05, capacity), ylim=(len(counts), -0.05), aspect="equal")
+    ax.set(xticks=np.arange(capacity) + 0.46, xticklabels=range(capacity))
+    ax.set(yticks=np.arange(len(counts)) + 0.46, yticklabels=[f"{n} written" for n in counts])
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
     return show(drawing, alt)

@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 CHECKED = "# NBVAL_CHECK_OUTPUT"
+_BEGIN_CHAPTER = re.compile(r'\bbegin\("(\d\d)"\)')
 MODE = "normal"  # what solutions are executed in
 
 MAX_LINE = 88
@@ -71,8 +72,11 @@ class Cell:
 
     @property
     def solved(self) -> str:
-        """The text without the solution markers."""
-        return "\n".join(line for line, _ in _marked_lines(self.source))
+        """The text without the solution markers; the course is told that this is a solution."""
+        text = "\n".join(line for line, _ in _marked_lines(self.source))
+        if self.kind == "code":
+            text = _BEGIN_CHAPTER.sub(r'begin("\1", solution=True)', text)
+        return text
 
     @property
     def stubbed(self) -> str:
@@ -221,6 +225,7 @@ def lint(text: str) -> list[str]:
     if quiz.count("<summary>Answer") < 2:
         problems.append("the quiz has fewer than two folded answers")
     problems += _exercise_problems(markdown)
+    problems += _piece_problems(cells)
     if sum(cell.is_checked for cell in code) < MIN_CHECKED_CELLS:
         problems.append(f"fewer than {MIN_CHECKED_CELLS} cells begin with {CHECKED}")
     for cell in code:
@@ -248,6 +253,36 @@ def _exercise_problems(markdown: str) -> list[str]:
         if "<summary>Answer" not in block.partition("**Think:**")[2]:
             problems.append(f"no folded answer to the question in: {heading}")
     return problems
+
+
+def _piece_problems(cells: list[Cell]) -> list[str]:
+    """Whether the chapter says who it is, and each of its pieces is written and then checked."""
+    from dqn_ref.pieces import CONTRACTS
+
+    title = re.match(r"# (\d\d) · ", cells[0].source if cells else "")
+    code = [cell.source for cell in cells if cell.kind == "code"]
+    begun = _BEGIN_CHAPTER.findall("\n".join(code))
+    if not title or begun != [title[1]]:
+        return ['the title has no number, or begin("NN") with that number does not stand once']
+    problems = []
+    stubs = {name: i for i, source in enumerate(code) for name in _stubbed_names(source)}
+    for name, contract in CONTRACTS.items():
+        check = f"{name} = check({name})"
+        if contract.chapter != title[1]:
+            if name in stubs:
+                problems.append(f"{name} is a piece of chapter {contract.chapter}")
+        elif name not in stubs:
+            problems.append(f"the piece {name} is not written here")
+        elif code[stubs[name] + 1 : stubs[name] + 2] != [check]:
+            problems.append(f"the cell after {name} is not: {check}")
+    return problems
+
+
+def _stubbed_names(source: str) -> list[str]:
+    """Functions and classes that a cell defines and leaves, in part, to the learner."""
+    if BEGIN not in source:
+        return []
+    return re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE)
 
 
 def leaked_lines(text: str, chapter: NotebookNode) -> list[str]:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import nbformat
 
 from dqn_ref.course import notebooks
+from dqn_ref.course.home import course_home
 from dqn_ref.errors import RunError
 
 
@@ -38,12 +39,6 @@ class Reset(NamedTuple):
             f"{name} is the original again; your version is {self.archive}\n"
             "if it is open in JupyterLab, choose File, Reload Notebook from Disk"
         )
-
-
-def course_home() -> Path:
-    """The folder of what a learner keeps: DQN_COURSE_HOME, or `my_course` in the checkout."""
-    home = os.environ.get("DQN_COURSE_HOME")
-    return Path(home).expanduser().absolute() if home else notebooks.ROOT / "my_course"
 
 
 def reset_chapter(chapter: str) -> Reset:
@@ -125,7 +120,7 @@ def _archive(content: bytes, stem: str) -> Path:
     Raises:
         RunError: if it cannot be written, or is not what was written.
     """
-    folder = course_home() / "archive"
+    folder = course_home(notebooks.ROOT) / "archive"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path, file = _new_file(folder, f"{stem}-{_now()}")

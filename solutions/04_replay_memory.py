@@ -23,9 +23,8 @@ import numpy as np
 import psutil
 import torch
 
-from dqn_ref.course import begin, check, compare, progress
-from dqn_ref.course.figures import BLUE, GREY, VERMILION, figure, show
-from dqn_ref.course.figures import show_frames, show_grid, show_ring
+from dqn_ref.course import begin, check, compare, figures, progress
+from dqn_ref.course.figures import BLUE, GREY, VERMILION, figure, show, show_grid
 from dqn_ref.environments import Rows, make_lanes
 from dqn_ref.evaluation import evaluate_network
 from dqn_ref.frames import FrameStack
@@ -60,7 +59,8 @@ def record_play(decisions: int) -> tuple[Rows, np.ndarray]:
         lanes.send(np.array(actions[-1:]))
         rows.append(lanes.recv())
     lanes.close()
-    return Rows(*map(np.concatenate, zip(*rows))), np.array(actions)
+    columns = zip(*rows, strict=True)
+    return Rows(*map(np.concatenate, columns)), np.array(actions)
 
 
 record, actions = record_play(1_000)
@@ -77,7 +77,7 @@ print("lives lost, the game going on:", record.life_lost.sum())
 # 1,001 frames of six games, the last of which is not over. Here are four in a row.
 
 # %%
-show_frames(
+figures.show_frames(
     frames[500:504],
     [f"frame {number}" for number in range(500, 504)],
     alt="Four grey screens of Breakout that differ by the ball's place, about two "
@@ -125,7 +125,7 @@ print({int(d): round(float(correlation[d - 1]), 2) for d in (1, 4, 16, 32, 64, 1
 # %%
 rng = np.random.default_rng(0)
 thrown = rng.integers(len(frames), size=32)
-show_frames(
+figures.show_frames(
     [frames[500:532].max(axis=0), frames[thrown].max(axis=0)],
     ["32 in order", "32 at random"],
     alt="Left: the ball's flight as a dotted line, the paddle's places in the left two "
@@ -403,7 +403,7 @@ stack = FrameStack(1)
 acted_on = np.concatenate(
     [
         stack.push(torch.from_numpy(frame)[None], np.array([start])).numpy()
-        for frame, start in zip(frames, starts_stack)
+        for frame, start in zip(frames, starts_stack, strict=True)
     ]
 )
 steps_from = np.flatnonzero(~record.reset_row[1:])  # frames at which a step begins
@@ -517,7 +517,7 @@ show_grid(
 # the writer goes round.
 
 # %%
-show_ring(
+figures.show_ring(
     8,
     (3, 8, 9, 12),
     stack_frames=4,
@@ -729,12 +729,16 @@ print(f"{size:,} bytes a step, {size * 1_000_000 / 1e9} GB a million")
 print(CONTRACTS["ReplayMemory"].signature)
 
 # %% [markdown]
-# | call | what it promises |
-# | --- | --- |
-# | `begin(frame)` | A game starts with `frame`, `(H, W)` uint8. It is copied. No step ends here. |
-# | `add(action, reward, terminated, truncated, next_frame)` | What followed the newest frame: an int, a float, two bools and a `(H, W)` uint8, which is copied. The step can be drawn at once. The reward is stored as it comes. If `terminated`, the next stack starts at `next_frame`. |
-# | `len(memory)` | Steps that can be drawn. |
-# | `sample(batch_size, rng)` | A `Batch` of the steps at the positions `rng.integers(len(self), size=batch_size)`, where 0 is the oldest step. A step may come twice. `ValueError` if there is none. |
+# - `begin(frame)`: a game starts with `frame`, `(H, W)` uint8, which is copied. No step
+#   ends here.
+# - `add(action, reward, terminated, truncated, next_frame)`: what followed the newest
+#   frame, which are an int, a float, two bools and a `(H, W)` uint8, which is copied. The
+#   step can be drawn at once. The reward is stored as it comes. If `terminated`, the next
+#   stack starts at `next_frame`.
+# - `len(memory)`: steps that can be drawn.
+# - `sample(batch_size, rng)`: a `Batch` of the steps at the positions
+#   `rng.integers(len(self), size=batch_size)`, where 0 is the oldest step. A step may come
+#   twice. `ValueError` if there is none.
 #
 # | field of `Batch` | shape, type | what it holds |
 # | --- | --- | --- |
@@ -758,7 +762,7 @@ print(CONTRACTS["ReplayMemory"].signature)
 
 # %%
 class ReplayMemory:
-    """The newest steps of one environment; the tables above are its contract."""
+    """The newest steps of one environment; its contract stands above."""
 
     def __init__(self, capacity, frame_shape=(84, 84), stack_frames=4, discount=0.99):
         ### BEGIN SOLUTION
@@ -827,7 +831,7 @@ ReplayMemory = check(ReplayMemory)
 # <code>len</code> counts the steps that are left. There are fewer than frames.</details>
 # <details><summary>Hint 5: what is kept</summary>A copy of the frame, in uint8. Assigning
 # into a slot of an array copies; <code>list.append(frame)</code> keeps the caller's own
-# array. 255 shades do not fit into anything smaller than a byte, and need nothing
+# array. 256 shades do not fit into anything smaller than a byte, and need nothing
 # larger.</details>
 # <details><summary>"ValueError: high &lt;= 0"</summary>That is what
 # <code>rng.integers(0)</code> says, and it is what the contract asks for: nothing can be
@@ -881,7 +885,7 @@ for number in range(len(frames)):
 # NBVAL_CHECK_OUTPUT
 print(len(memory), "steps from", len(frames), "frames")
 batch = memory.sample(32, np.random.default_rng(0))
-for name, values in zip(Batch._fields, batch):
+for name, values in zip(Batch._fields, batch, strict=True):
     print(f"{name:12} {str(tuple(values.shape)):16}", str(values.dtype).split(".")[-1])
 
 # %% [markdown]
@@ -917,9 +921,10 @@ print("rewards:", np.asarray(everything.rewards).sum())
 # %%
 chosen = [int(np.flatnonzero(steps_from == number)[0]) for number in (589, 648, 153)]
 three = memory.sample(3, Chosen(*chosen))
-facts = zip(three.rewards, three.terminated)
+pictures = zip(three.states, three.next_states, strict=True)
+facts = zip(three.rewards, three.terminated, strict=True)
 show_grid(
-    [[*state, after[-1]] for state, after in zip(three.states, three.next_states)],
+    [[*state, after[-1]] for state, after in pictures],
     [f"reward {reward:.0f}\n{'terminal' * bool(ended)}" for reward, ended in facts],
     ["state", "", "", "newest", "next"],
     alt="Three steps of five frames each. In the first a brick vanishes, in the second "
@@ -985,7 +990,7 @@ del large
 
 # %%
 drawing, ax = figure(height=2.8)
-ax.plot(*zip(*grown), color=BLUE, linewidth=3, label="measured")
+ax.plot(*zip(*grown, strict=True), color=BLUE, linewidth=3, label="measured")
 ax.axhline(FILLED * 7_056 / 1e6, color=VERMILION, linestyle="--", label="predicted")
 ax.set(xlabel="frames added", ylabel="growth (MB)", ylim=0)
 ax.legend(loc="lower right")
@@ -1046,8 +1051,8 @@ result = evaluate_network(recipe, parts.learner.q_values, GAMES, epsilon=0.0, se
 print(f"without random actions: {result.mean:.2f} hits per game, of {GAMES} games")
 
 # %% [markdown]
-# It starts at one game in twelve, and after 8,000 steps it hits in 96 of 96 games. Some of
-# the dice are still in the curve: one action in twenty is random in training.
+# It starts at one game in twelve, and after 8,000 steps it hits in 96 of 96 games. The
+# curve ends a little lower: in training one action in twenty is still random.
 #
 # A memory can be wrong without an error message, and this curve knows. The same 8,000
 # steps with three memories that were broken on purpose:

@@ -200,6 +200,21 @@ def test_half_a_piece_is_told_what_is_left(notebook, saves):
     assert told.endswith("\n  `sample` still raises NotImplementedError.\n")
 
 
+def test_a_helper_of_another_cell_that_is_not_written_is_named(notebook, saves):
+    """Catches a badge that looks for the fault in the class, when an earlier exercise is open."""
+    helpers = re.sub(r"    return np.stack.*", "    raise NotImplementedError", HELPERS)
+    told = notebook.run(helpers, MEMORY, CHECK)
+    assert told.startswith("◻ `ReplayMemory` is not attempted yet; ")
+    assert told.endswith("\n  `stacked` still raises NotImplementedError.\n")
+
+
+def test_an_error_in_a_helper_shows_its_line(notebook, saves):
+    """Catches a line number that belongs to no cell of the notebook."""
+    told = notebook.run(HELPERS.replace("np.stack(row[number])", "row[7]"), MEMORY, CHECK)
+    assert "raises IndexError, `return np.stack([row[7] for row in rows])`: " in told
+    assert not re.search(r"line \d", told)
+
+
 def test_a_check_run_again_on_the_reference_records_nothing(notebook, saves, place):
     """Catches a learner who is credited with the reference's work."""
     notebook.run(HELPERS, REVERSED, CHECK)

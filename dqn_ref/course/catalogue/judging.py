@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from dqn_ref.course.catalogue import Verdict
+from dqn_ref.course.worker_child import HELPERS
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ def _time_ratio(entry: Entry, piece: Callable, budget_s: float = 0.08) -> float:
 def _raised(error: BaseException, piece: Callable, error_hints: Mapping[str, int]) -> Fact:
     """What to tell about an error: its type and text, and the innermost line of the learner's."""
     kind, text = type(error).__name__, " ".join(str(error).split())[:200]
-    own, frames = _files(piece), traceback.extract_tb(error.__traceback__)
+    own, frames = _files(piece) | {HELPERS}, traceback.extract_tb(error.__traceback__)
     place = next((frame for frame in reversed(frames) if frame.filename in own), None)
     if isinstance(error, NotImplementedError) and place and place is frames[-1]:
         return Unwritten("error", place.name)
@@ -239,7 +240,8 @@ def _raised(error: BaseException, piece: Callable, error_hints: Mapping[str, int
     if place:
         function = "" if place.name == "<lambda>" else f"`{place.name}` "
         line = f", `{place.line}`" if place.line else ""
-        tell = f"{function}raises {kind} (line {place.lineno}{line})"
+        line = f" (line {place.lineno}{line})" if place.filename != HELPERS else line
+        tell = f"{function}raises {kind}{line}"
     hint = error_hints.get(place.name) if place else None
     return Raised("error", (kind, text), f"{tell}: {text}" if text else tell, hint)
 

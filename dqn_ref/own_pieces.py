@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from dqn_ref import piece_files
-from dqn_ref.errors import RunError
 from dqn_ref.environments import SMALL_GAMES
+from dqn_ref.errors import RunError
 from dqn_ref.pieces import CONTRACTS, REFERENCE, Pieces
 from dqn_ref.settings import Recipe
 

@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(autouse=True, scope="session")
 def _learners_work_is_safe():
-    """No test, and no notebook that a test runs, touches what the learner of this checkout keeps."""
+    """No test, and no notebook that a test runs, touches what a learner keeps here."""
     before = os.environ.get("DQN_COURSE_HOME")
     folder = os.environ["DQN_COURSE_HOME"] = tempfile.mkdtemp(prefix="dqn-course-")
     yield

@@ -169,7 +169,7 @@ def assert_badge_turns(page) -> None:
         page.locator(".jp-CodeCell").filter(has_text=text).first
         for text in ("def play_random_game(", "play_random_game = check(")
     )
-    for last_line, answer in (("return steps, score", "❌"), ("return score, steps", "✅")):
+    for last_line, mark in (("return steps, score", "❌"), ("return score, steps", "✅")):
         body = solution_of("play_random_game").removesuffix("return score, steps")
         editor = stub.locator(".cm-content")
         editor.scroll_into_view_if_needed()
@@ -182,8 +182,8 @@ def assert_badge_turns(page) -> None:
         check.locator(".cm-content").click()
         page.keyboard.press("Shift+Enter")
         page.wait_for_function(
-            "([cell, answer]) => cell.querySelector('.jp-OutputArea')?.textContent.includes(answer)",
-            arg=[check.element_handle(), answer],
+            "([cell, mark]) => cell.querySelector('.jp-OutputArea')?.textContent.includes(mark)",
+            arg=[check.element_handle(), mark],
             timeout=20_000,
         )
     page.wait_for_function(

@@ -318,7 +318,7 @@ def test_lint(old, new, complaint):
         assert any(complaint in problem for problem in problems), problems
 
 
-PIECE = '''
+PIECE = """
 # %%
 def td_targets(rewards):
     ### BEGIN SOLUTION
@@ -329,7 +329,7 @@ def td_targets(rewards):
 td_targets = check(td_targets)
 
 # %%
-'''
+"""
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ ORIGINAL_A = ((1, 4), (2, 3), (1480, 14), (1481, 13))
 LOGS = {"interval": "intervals.csv", "episode": "episodes.csv"}
 THEIRS, OURS = "#d55e00", "#0072b2"
 GAMES = 100  # in a moving mean
+_FURTHER = 100_000  # steps
 
 
 def publish(run_dir: Path, target: Path, command: str, machine: str, commit: str) -> dict:
@@ -80,10 +81,10 @@ def draw(folder: Path, recipe: Recipe) -> Figure:
 
 
 def draw_intervals(folder: Path, score_axes: Axes, q_axes: Axes) -> None:
-    """Both logs of `notebook_b`, as far as this run has come."""
+    """Both logs of `notebook_b`, the old one a bit further than this run has come."""
     ours = pandas.read_csv(folder / LOGS["interval"])
     theirs = pandas.read_csv(ORIGINAL_B)
-    theirs = theirs[theirs["steps_before"] < ours["agent_steps"].max()]
+    theirs = theirs[theirs["steps_before"] < ours["agent_steps"].max() + _FURTHER]
     for log, color, style, name in (
         (theirs, THEIRS, "o", "the notebook's log, the intervals that are known"),
         (ours, OURS, "-", "this course, the same settings"),

@@ -122,7 +122,7 @@ def _add_play(command) -> None:
 def _add_evaluate(commands) -> None:
     evaluate = commands.add_parser("evaluate", help="score a run: full games, unclipped")
     _add_play(evaluate)
-    evaluate.add_argument("--games", type=_at_least_one, default=30, help="default 30")
+    evaluate.add_argument("--games", type=_games, default=30, help="default 30, at most 1000")
     evaluate.add_argument(
         "--max-frames",
         type=_at_least_zero,
@@ -221,6 +221,13 @@ def _at_least_one(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def _games(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1000:  # they are played side by side
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 1000")
     return value
 
 

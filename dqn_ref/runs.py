@@ -270,6 +270,7 @@ def _train(
     seconds_before = 0.0
     if resume and (run_dir / CHECKPOINT_FILE).exists():
         seconds_before = checkpoints.load_checkpoint(run_dir / CHECKPOINT_FILE, parts)
+        _refuse_less_than_done(run_dir, recipe, parts.counters.steps)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         if not resume or isinstance(pieces, own_pieces.OwnPieces):
@@ -311,6 +312,14 @@ def _train(
             printed.close()
         parts.lanes.close()
     return parts
+
+
+def _refuse_less_than_done(run_dir: Path, recipe: Recipe, steps: int) -> None:
+    """A run that is complete may be resumed; nothing happens then. A shorter one is a mistake."""
+    if recipe.total_steps + recipe.lanes <= steps:
+        raise RunError(
+            f"{run_dir} has {steps:,} steps already; to go on, give more than that as --total-steps"
+        )
 
 
 def _fit(recipe: Recipe, pieces: Pieces, tell_costs: bool) -> Recipe:
@@ -427,10 +436,21 @@ def _json_number(value: float) -> float | None:
     return None if np.isnan(value) else round(value, 3)
 
 
+# What a network's weights mean depends on these, also where another value happens to fit.
+_MADE_FOR = {"game", "frame_height", "frame_width", "stack_frames", "architecture", "conv1_padding"}
+
+
 def resume_recipe(run_dir: Path, **changes) -> Recipe:
     """The recipe of an existing run, for `train(..., resume=True)`.
 
     Raises:
-        RecipeError: if there is no run.
+        RecipeError: if there is no run, or its network was made for another picture or game.
     """
-    return dataclasses.replace(Recipe.load(run_dir / RECIPE_FILE), **changes)
+    recipe = Recipe.load(run_dir / RECIPE_FILE)
+    for name in _MADE_FOR & changes.keys():
+        if changes[name] != getattr(recipe, name):
+            raise RecipeError(
+                f"{run_dir} was begun with --{name.replace('_', '-')} {getattr(recipe, name)}, and "
+                "its network was made for that; choose another --run-dir for a new run"
+            )
+    return dataclasses.replace(recipe, **changes)

@@ -118,6 +118,15 @@ def check_nothing_is_overwritten(action, folder):
     assert files_of(folder) == before
 
 
+def _same_network(height):
+    """Whether a picture of that height leads to weights of the same shapes."""
+    shapes = [
+        [p.shape for p in runs.build_network(small(frame_height=h), 3).parameters()]
+        for h in (small().frame_height, height)
+    ]
+    return shapes[0] == shapes[1]
+
+
 def test_what_cannot_be_done_is_refused_and_changes_no_file(tmp_path):
     run = tmp_path / "run"
     train(run)
@@ -132,6 +141,9 @@ def test_what_cannot_be_done_is_refused_and_changes_no_file(tmp_path):
         dict(game="nowhere"), dict(device="nowhere"), dict(memory_frames=10**12),
     ):  # fmt: skip
         check_nothing_is_overwritten(resume(total_steps=10**6, **changes), run)
+    check_nothing_is_overwritten(resume(total_steps=100), run)  # it has 400
+    fits = next(height for height in range(21, 40) if _same_network(height))
+    check_nothing_is_overwritten(resume(total_steps=10**6, frame_height=fits), run)
     with pytest.raises(AssertionError):
         check_nothing_is_overwritten(resume(total_steps=404), run)
 

@@ -59,7 +59,7 @@ _ORDERED = (
         evaluation.play_random_game,
         "gymnasium environment, Generator, steps -> (score float, steps int)",
         "the first measurement of every game; the random line in figures",
-        "how actions are drawn, as long as they are uniform",
+        "nothing but style: the draws and their order are those of the docstring",
     ),
     _contract(
         "01",

@@ -53,8 +53,9 @@ findings = doctor.run_doctor()
 #
 # The emulator is ALE, the Arcade Learning Environment; `gymnasium` is the interface
 # to it. `frameskip=4` holds each action for four frames of the game, a fifteenth of a
-# second. `repeat_action_probability=0` says that the game does what it is told. The
-# checker looks for mistakes in new environments; this one is old.
+# second. `repeat_action_probability=0` says that every action is carried out; otherwise
+# the emulator repeats the one before it now and then. `disable_env_checker=True` skips
+# a self-test that is meant for authors of environments.
 
 # %%
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no banner
@@ -72,12 +73,12 @@ show_frames(
     [screen],
     ["210 × 160 pixels"],
     alt="The first screen of Breakout: score 000, five lives, six rows of coloured "
-    "bricks, a red paddle at the bottom right, and no ball.",
+    "bricks, a red paddle right of the middle, and no ball.",
 )
 
 # %% [markdown]
-# Six rows of bricks, a paddle, a score of 000 and the lives beside it. There is no
-# ball. Before looking for it: what did `reset` hand over?
+# Six rows of bricks, a paddle, a score of 000, beside it five lives, and the number of
+# the player, 1. There is no ball. Before looking for it: what did `reset` hand over?
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -165,8 +166,8 @@ def play_random_game(
 
     Args:
         env: any environment with a `Discrete` action space, not yet reset.
-        rng: draws `integers(2**31)` once, the seed of the game, and then
-            `integers(env.action_space.n)` before each step, its action.
+        rng: first `rng.integers(2**31)`, once: the seed of the game. Then, before
+            each step, `rng.integers(env.action_space.n)`: the action. No other draws.
         max_steps: give up after so many steps.
     Returns:
         The score, which is the sum of all rewards, and the number of steps played.
@@ -190,11 +191,13 @@ def play_random_game(
 play_random_game = check(play_random_game)
 
 # %% [markdown]
-# The check played your loop in games of its own. Whatever it answered, the notebook
-# goes on: with your loop if it passes, with the reference's if not. A loop that passes
-# is kept, and later chapters measure with it.
+# The check played your loop in small scripted games of its own, not in Breakout.
+# Whatever it answered, the notebook goes on: with your loop if it passes, with the
+# reference's if not. A loop that passes is a *piece* of yours; it is saved to the
+# folder `my_course/my_dqn`.
 #
-# **What you should see:** a score of 1.0 after 183 steps.
+# **What you should see:** a score of 1.0 after 183 steps, from your loop or, until
+# yours passes, from the reference's.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -215,6 +218,9 @@ print(f"score {score}, {steps} steps")
 # info. Older tutorials show four.</details>
 # <details><summary>"My game has another length"</summary>Count the draws. The seed of
 # the game comes first, once; then one action per step, and no draw more.</details>
+# <details><summary>"KeyError: 'lives'"</summary>The games of the check have no lives,
+# and neither has every environment. <code>terminated</code> and
+# <code>truncated</code> say that a game is over.</details>
 #
 # **Think:** the agent pressed a button 183 times in this game. How long did the game
 # last on a television, which shows 60 frames a second?
@@ -224,7 +230,10 @@ print(f"score {score}, {steps} steps")
 # %% [markdown]
 # ## What is chance worth?
 #
-# One game says little. Play several, each from another seed.
+# One game says little. Play several. (The seeds alone would not make them differ: with
+# `repeat_action_probability=0` Breakout has no chance of its own, and the same actions
+# lead to the same screens. It is the dice of the player that differ. Other
+# environments need the seed.)
 
 # %%
 rng = np.random.default_rng(1)
@@ -242,10 +251,10 @@ ax.set(xlabel="score of a game (points)", ylabel="games", xticks=points)
 show(drawing, f"Bars: how many of {GAMES} random games ended with each score.")
 
 # %% [markdown]
-# Thirty games give a mean of 0.90 ± 0.14 points, and none is above 2. A brick of the
-# two lowest rows is worth one point, so chance hits about one brick in five lives.
-# The `±` is the standard error: thirty other games would move the mean by about that
-# much. The 200 games of `full` mode give 1.08 ± 0.07.
+# In `normal` mode thirty games give a mean of 0.90 ± 0.14 points, and none is above
+# 2. A brick of the two lowest rows is worth one point, so chance hits about one brick
+# in five lives. The `±` is the standard error: thirty other games would move the mean
+# by about that much. The 200 games of `full` mode give 1.08 ± 0.07.
 #
 # The paper that this course rebuilds (Mnih et al. 2015, Extended Data Table 2)
 # reports 1.7 points for random play, 31.8 for a professional tester of games, and
@@ -338,7 +347,7 @@ print(f"{fired.nbytes:,} → {grey.nbytes:,} → {small.nbytes:,} bytes")
 
 # %%
 env.reset(seed=0)
-screens = [env.step(FIRE)[0] for _ in range(24)]
+screens = [env.step(FIRE)[0] for _ in range(16)]
 
 
 def both_views(step):
@@ -354,9 +363,9 @@ def both_views(step):
 slide(both_views, len(screens), "step")
 
 # %% [markdown]
-# Move the slider and follow the ball in both pictures, until it leaves the screen at
-# the bottom. The right one has 7,056 bytes instead of 100,800: a fourteenth. The
-# bricks, the paddle and the walls are all there, and so is the ball, but how bright?
+# Move the slider and follow the ball in both pictures, down to the bottom. The right
+# one has 7,056 bytes instead of 100,800: a fourteenth. The bricks, the paddle and the
+# walls are all there, and so is the ball, but how bright?
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -379,7 +388,8 @@ print("in the full picture:", grey[grey != frames.luminance(screen)].max())
 # > - There are four actions, and without `FIRE` there is no ball.
 # > - Random play is worth about one point. That is the floor under every later score.
 #
-# Where you are in the course, and which parts of the agent are yours:
+# Where you are in the course. (This loop is a tool; the parts of the agent itself come
+# from chapter 02 on.)
 
 # %%
 progress()
@@ -403,5 +413,5 @@ progress()
 # better?
 # <details><summary>Answer</summary>Nobody can tell. With a spread of about 0.8
 # between games, ten games leave an error of 0.8 / √10 = 0.25, yours 0.14; the
-# difference of 0.5 is less than twice what both make together, 0.29. And did both
-# play by the same rules?</details>
+# difference of 0.5 is less than twice the error of both together, √(0.25² + 0.14²) =
+# 0.29. And did both play by the same rules?</details>

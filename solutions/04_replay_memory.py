@@ -16,6 +16,7 @@
 # **Minutes**: 120
 
 # %%
+import reprlib
 import time
 import tracemalloc
 
@@ -46,7 +47,8 @@ GAMES = {"smoke": 8, "normal": 96, "full": 96}[MODE]  # to see what was learnt
 #
 # First, something to remember: a thousand decisions of random play, seen as the
 # network sees them. `FIRE` is left to the dice. `Rows` holds what chapter 03's
-# environment returns, here with one entry per decision.
+# environment returns, here with one entry per decision: frames and rewards, whether a
+# game begins (`reset_row`), a life was lost, the game is over or was cut off.
 
 
 # %%
@@ -137,9 +139,10 @@ figures.show_frames(
 # On the right balls from all over the field, every place of the paddle, all six games.
 # Which of the two batches says more about Breakout?
 #
-# It can be counted. The mean of n independent frames lies, in squares, n times closer
-# to the mean of all frames than a single frame does. So ask how close the mean of a
-# batch comes, and turn the question round: how many independent frames is it worth?
+# It can be counted. A single frame lies at some squared distance from the mean of all
+# frames; the mean of n independent frames lies, on average, at 1/n of that. So measure
+# how close the mean of a batch comes, and turn the question round: how many independent
+# frames is it worth?
 
 
 # %%
@@ -206,7 +209,7 @@ show_grid(
 # memory.append((state, action, reward, terminated, next_state))
 # ```
 #
-# It is right, and it is short. **Before you read on, write down a number:** how many
+# It is right, and it is short. **Before you scroll on, write down a number:** how many
 # gigabytes is this list when it has a million entries of 84 × 84 pixels?
 
 # %% [markdown]
@@ -250,21 +253,28 @@ def beside(question: str, expected, function, *arguments) -> None:
         mark, answer = "◻", "not attempted yet"
     except Exception as error:
         mark, answer = "❌", f"{type(error).__name__}: {error}"
-    texts = [f"{v:,}" if isinstance(v, int) else v for v in (expected, answer)]
-    print(f"{mark} {question}: expected {texts[0]}, yours: {texts[1]}")
+    print(f"{mark} {question}: expected {short(expected)}, yours: {short(answer)}")
+
+
+def short(value) -> str:
+    """A value in a few words, however large it is."""
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}" if abs(value) < 10**18 else "more than 10^18"
+    return value[:90] if isinstance(value, str) else reprlib.repr(value)
 
 
 # %%
 # NBVAL_CHECK_OUTPUT
 million, atari = 1_000_000, (84, 84)
 bill = memory_bill
+beside("one step", 32, bill, 1, 8, (2, 2), 1)
 beside("two stacks, float32", 225_792_000_000, bill, million, 8, atari, 4)
 beside("two stacks, uint8", 56_448_000_000, bill, million, 8, atari, 1)
 beside("each frame once, uint8", 7_056_000_000, bill, million, 1, atari, 1)
 beside("first old notebook", 4_200_000_000, bill, 500_000, 1, (105, 80), 1)
 
 # %% [markdown]
-# **What you should see:** four times ✅. A list of float32 stacks costs 226 GB, of
+# **What you should see:** five times ✅. A list of float32 stacks costs 226 GB, of
 # uint8 stacks 56 GB, and a memory that keeps each frame once 7 GB. The last line is the
 # first of the two notebooks that this course grew out of: 500,000 frames of 105 × 80
 # pixels. Both notebooks kept single frames of uint8.
@@ -273,11 +283,11 @@ beside("first old notebook", 4_200_000_000, bill, 500_000, 1, (105, 80), 1)
 # four frames and a next state four more: that is how 8 comes about.</details>
 # <details><summary>Hint 2: the call</summary><code>height, width =
 # frame_shape</code> takes the pair apart.</details>
-# <details><summary>"TypeError: can't multiply sequence by non-int of type
-# 'tuple'"</summary><code>frame_shape</code> is a pair. Take it apart before you
-# multiply.</details>
-# <details><summary>"mine is 84 times too small"</summary>A frame has height times width
-# pixels, 7,056 of them.</details>
+# <details><summary>"mine is a long row of 2s, or of
+# 84s"</summary><code>frame_shape</code> is a pair, and a number times a pair repeats
+# the pair. Take it apart before you multiply.</details> <details><summary>"mine is 84
+# times too small"</summary>A frame has height times width pixels, 7,056 of
+# them.</details>
 #
 # **Think:** most of a Breakout frame is black. `zlib` packs a frame of our record into
 # 275 bytes on average, instead of 7,056. Why not store it packed?
@@ -362,11 +372,12 @@ show_grid(
 )
 
 # %% [markdown]
-# Three frames of a game with 002 points and one life left, then two of a new game. The
-# paddle jumps from left to right, a brick comes back. No agent has ever seen this:
-# when it acted on frame 648, chapter 03's `FrameStack` had put black frames in the
-# first three places, because nothing came before. A memory must hand out what the agent
-# saw, or the network learns about states that do not exist and is never asked about them.
+# Three frames of a game with 002 points and one life left (the counters at the top
+# are points, lives and player), then two of a new game. The paddle jumps from left to
+# right, a brick comes back. No agent has ever seen this: when it acted on frame 648,
+# chapter 03's `FrameStack` had put black frames in the first three places, because
+# nothing came before. A memory must hand out what the agent saw, or the network
+# learns about states that do not exist and is never asked about them.
 #
 # So each stack has a start, and a frame has an *age*: the number of frames that its
 # stack had before it. Ages are enough to tell which places are black.
@@ -672,8 +683,9 @@ beside("12 written into 8, stacks of 2", 5, first_whole, 12, 8, 2)
 # ## The memory
 #
 # What is missing is what happened: actions, rewards, ends. There is one step fewer than
-# frames in each game, so keep them in a ring of their own. Each step notes the number of
-# its state's newest frame, and that frame's age.
+# frames in each game, so keep them in a ring of their own. Steps then have numbers of
+# their own, which are not those of the frames: each step notes the number of its state's
+# newest frame, and that frame's age.
 
 # %%
 STEP = np.dtype(
@@ -749,15 +761,15 @@ print(CONTRACTS["ReplayMemory"].signature)
 # | `terminated` | `(B,)` bool | |
 # | `next_states` | `(B, stack_frames, H, W)` uint8 | the states, moved by one frame |
 #
-# `capacity` counts frames. Arrays or tensors are both fine. Which of the oldest steps
-# are forgotten is yours to say, within a stack's length of the capacity.
+# `capacity` counts frames. Arrays or tensors are both fine. You may forget the oldest
+# steps a few frames earlier or later than we do, by the length of a stack.
 
 # %% [markdown]
 # ### Exercise 4.5 · ReplayMemory · ●●● · 40 minutes
 #
 # Put it together. With `Ring`, `rebuild`, `first_whole` and `as_batch` it is some twenty
-# lines. The check takes along what your class uses of them, so what it uses must be
-# written. You may as well leave them out and build another memory.
+# lines. What your class calls is checked and saved with it: if it calls `rebuild`, then
+# finish exercise 4.2 first. You may as well leave them out and build another memory.
 
 
 # %%
@@ -771,7 +783,7 @@ class ReplayMemory:
         self.age, self.first = 0, 0  # of the newest frame; the oldest whole step
         ### END SOLUTION
 
-    def begin(self, frame):  # 1. keep it, start a stack, let go what is not whole
+    def begin(self, frame):  # 1. keep it, start a stack, let old steps go
         ### BEGIN SOLUTION
         self.frames.append(frame)
         self.age = 0
@@ -807,8 +819,9 @@ ReplayMemory = check(ReplayMemory)
 
 # %% [markdown]
 # **What you should see:** a badge that says `passes`. Until then the check tells what
-# your memory did in a game of its own, with the number of the hint that fits. The notebook
-# goes on either way, with your memory or with the reference's.
+# your memory did in games of its own and, where it can tell, which hint to read. The
+# notebook goes on either way, with your memory or with the reference's (which is built for
+# many games at once and takes longer for one).
 #
 # <details><summary>Hint 1: the idea, what belongs to one step</summary>When
 # <code>add</code> is called, the newest frame you hold is the one on which the action was
@@ -853,7 +866,7 @@ ReplayMemory = check(ReplayMemory)
 #
 # ## Beside ours
 #
-# There are many right memories. This is one of them, beside yours.
+# There are many right memories. This is one of them, beside yours, once yours passes.
 
 # %%
 compare("ReplayMemory")
@@ -861,8 +874,8 @@ compare("ReplayMemory")
 # %% [markdown]
 # ## Your memory at work
 #
-# From here on everything runs on what `check` returned: your memory, if it passes. Play
-# the record into it, as the training loop of chapter 08 will.
+# From here on everything runs on what `check` returned: your memory, if it passes, the
+# reference's, if not. Play the record into it, as the training loop of chapter 08 will.
 
 
 # %%
@@ -1040,7 +1053,7 @@ print(f"{seconds:.0f} seconds")
 # %%
 over_games = np.convolve(scores, np.ones(100), mode="valid")
 drawing, ax = figure(height=2.8)
-ax.plot(100 + np.arange(len(over_games)), over_games, color=BLUE, label="your memory")
+ax.plot(100 + np.arange(len(over_games)), over_games, color=BLUE, label="this memory")
 ax.axhline(100 / 12, color=GREY, linestyle="--", label="random play")
 ax.set(xlabel="games", ylabel="hits in 100 games", ylim=(0, 102))
 ax.legend(loc="center right")
@@ -1051,8 +1064,9 @@ result = evaluate_network(recipe, parts.learner.q_values, GAMES, epsilon=0.0, se
 print(f"without random actions: {result.mean:.2f} hits per game, of {GAMES} games")
 
 # %% [markdown]
-# It starts at one game in twelve, and after 8,000 steps it hits in 96 of 96 games. The
-# curve ends a little lower: in training one action in twenty is still random.
+# In `normal` mode it starts at one game in twelve, and after 8,000 steps it hits in
+# 96 of 96 games (the 600 steps of `smoke` teach it nothing). The curve ends a little
+# lower: in training one action in twenty is still random.
 #
 # A memory can be wrong without an error message, and this curve knows. The same 8,000
 # steps with three memories that were broken on purpose:

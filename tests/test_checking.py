@@ -196,7 +196,7 @@ def test_half_a_piece_is_told_what_is_left(notebook, saves):
         r"(    def sample.*?:\n).*", r"\1        raise NotImplementedError\n", MEMORY, flags=re.S
     )
     told = notebook.run(HELPERS, half, CHECK)
-    assert told.startswith("◻ `ReplayMemory` is not attempted yet; ")
+    assert told.startswith("◻ `ReplayMemory` is not finished yet; ")
     assert told.endswith("\n  `sample` still raises NotImplementedError.\n")
 
 
@@ -204,7 +204,7 @@ def test_a_helper_of_another_cell_that_is_not_written_is_named(notebook, saves):
     """Catches a badge that looks for the fault in the class, when an earlier exercise is open."""
     helpers = re.sub(r"    return np.stack.*", "    raise NotImplementedError", HELPERS)
     told = notebook.run(helpers, MEMORY, CHECK)
-    assert told.startswith("◻ `ReplayMemory` is not attempted yet; ")
+    assert told.startswith("◻ `ReplayMemory` is not finished yet; ")
     assert told.endswith("\n  `stacked` still raises NotImplementedError.\n")
 
 
@@ -215,12 +215,22 @@ def test_an_error_in_a_helper_shows_its_line(notebook, saves):
     assert not re.search(r"line \d", told)
 
 
+def test_a_cell_with_an_error_leaves_the_reference(notebook, saves):
+    """Catches a NameError in every cell below a slip of the pen, where the notebook should go on."""
+    notebook.run("_ = begin('04')")
+    told = notebook.run("ReplayMemory = check(ReplayMemory)")
+    assert "run your own cell first, and mend it if it shows an error" in told
+    assert notebook["ReplayMemory"] is replay.ReplayMemory
+    notebook.run(HELPERS, MEMORY, "mine = ReplayMemory", "_ = begin('04')")
+    assert notebook.goes_on_with_mine  # begun again: what the learner wrote stays
+
+
 def test_a_check_run_again_on_the_reference_records_nothing(notebook, saves, place):
     """Catches a learner who is credited with the reference's work."""
     notebook.run(HELPERS, REVERSED, CHECK)
     before = (place / "progress.json").read_bytes()
     told = notebook.run("ReplayMemory = check(ReplayMemory)")
-    assert told == "◻ `ReplayMemory` is the reference's; run your own cell first.\n"
+    assert told == "◻ `ReplayMemory` is the reference's; run your own cell first, and mend it if it shows an error.\n"
     assert notebook.goes_on_with_the_reference and saves == []
     assert (place / "progress.json").read_bytes() == before
 
@@ -327,7 +337,7 @@ NO_PIECES = {
     "xyz": "`xyz` is none of the course's pieces; it has to keep the name in the stub.",
     "print": "`print` is none of the course's pieces; it has to keep the name in the stub.",
     "functools.partial(print)": "`check` takes a function or a class, not a partial.",
-    "ReplayMemory": "`ReplayMemory` is the reference's; run your own cell first.",
+    "ReplayMemory": "`ReplayMemory` is the reference's; run your own cell first, and mend it if it shows an error.",
 }
 
 

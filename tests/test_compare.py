@@ -66,7 +66,7 @@ def test_without_a_pass_the_last_attempt_is_shown(place):
     """An attempt that is no Python ends the comparison."""
     for attempt in ("def play_random_game(env, rng):\n    return '''\n", "x = 1\n\t  y = (\n"):
         home.record(place, NAME, False, attempt)
-        card = compare(NAME)
+        card = compare(NAME, anyway=True)
         assert attempt.strip("\n") in repr(card) and "the last attempt" in repr(card)
         assert attempt.strip("\n") in without_tags(card.html)
         check_survives_the_sanitizer(card._repr_html_())
@@ -79,12 +79,20 @@ def test_no_solution_before_an_attempt():
     assert "env.step" not in repr(card) + card._repr_html_()
 
 
+def test_no_solution_before_a_pass(place):
+    """`Run All` after a first wrong attempt that gives the answer away."""
+    home.record(place, NAME, False, TEXT)
+    card = compare(NAME)
+    assert "does not pass yet" in repr(card) and f'compare("{NAME}", anyway=True)' in repr(card)
+    assert FROM_THE_SOLUTION not in repr(card) + card._repr_html_()
+
+
 def test_the_piece_itself_will_do_as_well_as_its_name(place):
     home.record(place, NAME, False, TEXT)
 
     def play_random_game(): ...
 
-    assert compare(play_random_game) == compare(NAME)
+    assert compare(play_random_game, anyway=True) == compare(NAME, anyway=True)
 
 
 @pytest.mark.parametrize(

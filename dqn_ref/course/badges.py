@@ -17,6 +17,9 @@ PASSED, FAILING, OPEN = "✅", "❌", "◻"
 _COLOURS = {PASSED: "#009E73", FAILING: "#D55E00", OPEN: "#767676"}
 
 
+_SHOWN_LINES = 12  # of what a piece printed; more are folded
+
+
 @dataclass(frozen=True)
 class Badge:
     """What a check says. `code` in backquotes and *emphasis* are rendered as such."""
@@ -47,8 +50,9 @@ class Badge:
             source = html.escape(self.picture, quote=True)
             parts.append(f'<div><img style="max-width: 100%" alt="{alt}" src="{source}"></div>')
         if self.output:
+            unfolded = " open" * (self.output.count("\n") < _SHOWN_LINES)
             parts.append(
-                "<details open><summary>It printed</summary>"
+                f"<details{unfolded}><summary>It printed</summary>"
                 f"<pre>{html.escape(self.output)}</pre></details>"
             )
         style = f"border-left: 4px solid {_COLOURS[self.mark]}; padding: 0.2em 0.8em; margin: 0.2em"

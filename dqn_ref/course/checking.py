@@ -110,7 +110,8 @@ def _contract(piece: Any):
         advice = f"did you mean `{near[0]}`?" if near else "it has to keep the name in the stub."
         raise _NoPiece(name, f" is none of the course's pieces; {advice}", piece)
     if piece is contract.reference:
-        raise _NoPiece(name, " is the reference's; run your own cell first.", piece)
+        sentence = " is the reference's; run your own cell first, and mend it if it shows an error."
+        raise _NoPiece(name, sentence, piece)
     if name not in catalogue.names():
         raise _NoPiece(name, " has no check yet; the notebook goes on with yours.", piece)
     return contract
@@ -157,6 +158,7 @@ def _badge(name: str, verdict: Verdict, notes: list[str], is_kept: bool) -> Badg
     else:
         mark, sentence = OPEN, f" is not attempted yet; {GOES_ON}."
         if verdict.message and not any(f"`{n}`" in verdict.message for n in (name, "__init__")):
+            sentence = f" is not finished yet; {GOES_ON}."
             notes = [_sentence(verdict.message), *notes]
         notes = [*notes, _sentence(STAYS)] if is_kept else notes
     return Badge(

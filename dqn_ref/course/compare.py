@@ -1,7 +1,8 @@
 """`compare("ReplayMemory")`: the learner's source beside the solution's.
 
-The learner's is the saved version, or the last attempt where none has passed. The solution is cut
-out of the chapter's source, `solutions/NN_name.py`.
+The learner's is the saved version; before one has passed it is the last attempt, and both are shown
+on request only, since a notebook that is run as a whole would give the solution away. That one is
+cut out of the chapter's source, `solutions/NN_name.py`.
 """
 
 from __future__ import annotations
@@ -17,22 +18,23 @@ from dqn_ref.course.cards import Card
 from dqn_ref.errors import RunError
 
 
-def compare(piece: Any) -> Card:
-    """Show the learner's version of a piece and the course's, side by side.
+def compare(piece: Any, anyway: bool = False) -> Card:
+    """Show the learner's version of a piece and the course's, side by side, once it has passed.
 
     Args:
         piece: its name, or the function or class itself.
+        anyway: show them before that, too.
     Returns:
         What a notebook shows as the last value of a cell; print it elsewhere.
     """
     name = piece if isinstance(piece, str) else getattr(piece, "__name__", type(piece).__name__)
     try:
-        return _compare(name)
+        return _compare(name, anyway)
     except (home.CourseError, RunError) as error:
         return cards.sentence(str(error))
 
 
-def _compare(name: str) -> Card:
+def _compare(name: str, anyway: bool) -> Card:
     there = dict(_solutions())
     if name not in there:
         near = difflib.get_close_matches(name, there, n=1)
@@ -46,6 +48,11 @@ def _compare(name: str) -> Card:
             raise home.CourseError(
                 f"{name}: there is nothing of yours to compare yet; write it and run its check, "
                 "the solution will wait"
+            )
+        if not anyway:
+            raise home.CourseError(
+                f"{name}: your version does not pass yet, and the solution waits for it; "
+                f'compare("{name}", anyway=True) shows it all the same'
             )
         yours, title = attempt["last_source"], "yours, the last attempt"
     path = there[name]

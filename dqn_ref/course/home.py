@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -107,9 +108,22 @@ def begin(chapter: str, solution: bool = False) -> Course:
     from dqn_ref.course import worker
 
     worker.shared().warm()
-    import dqn_ref.pieces  # noqa: F401  meanwhile: what the first check needs here
-
+    _offer_references(number)  # loads PyTorch here too, meanwhile
     return _current
+
+
+def _offer_references(number: str) -> None:
+    """The names of the chapter's pieces mean the reference's until the learner's own cell has run.
+
+    So the cells after an exercise work where its cell has an error, too.
+    """
+    from dqn_ref.pieces import CONTRACTS
+
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    for contract in CONTRACTS.values() if shell else ():
+        if contract.chapter == number:
+            shell.user_ns.setdefault(contract.name, contract.reference)
 
 
 def _scratch_home() -> Path:

@@ -75,7 +75,8 @@ def _pair(result) -> Iterator[Fact]:
     """One fact, about the type; generator's value: score and steps, as they can be compared."""
     what = "the result"
     if not isinstance(result, tuple) or len(result) != 2:
-        kind = "None" if result is None else f"of type {type(result).__name__}"
+        kind = "None (is a `return` missing?)" if result is None else ""
+        kind = kind or f"of type {type(result).__name__}"
         kind += f" with {len(result)} values" if isinstance(result, tuple) else ""
         yield Fact(what, kind, f"{what} is {kind}, expected a tuple of two, score and steps", 1)
         return "none", "none"
@@ -100,11 +101,12 @@ class Draws:
     """Long games of so many actions: where seeds and actions come from, and how they spread."""
 
     actions: int
+    last: int = _STEPS + 99  # step that ends a game; most are left at step `_STEPS`
 
     def observe(self, piece, seen: Trace | None) -> Iterator[Fact]:
-        env, rng = ScriptedGame(actions=self.actions, last=_STEPS + 99), np.random.default_rng(2)
+        env, rng = ScriptedGame(actions=self.actions, last=self.last), np.random.default_rng(2)
         games = [_draws(piece, env, rng) for _ in range(3)]
-        fresh = ScriptedGame(actions=self.actions, last=_STEPS + 99)
+        fresh = ScriptedGame(actions=self.actions, last=self.last)
         again = _draws(piece, fresh, np.random.default_rng(2))
         seeds = tuple(seed for seed, _ in games)
         yield Fact(
@@ -118,18 +120,51 @@ class Draws:
         )  # fmt: skip
         yield Fact(
             "different seeds", seeds if len(set(seeds)) < len(seeds) else "yes",
-            f"three games in a row begin with the seeds {', '.join(map(str, seeds))}", 2,
+            f"three games in a row begin with the seeds {', '.join(map(str, seeds))}, though the "
+            "`rng` that is handed in goes on from game to game", 2,
         )  # fmt: skip
         played = [actions for _, actions in games]
         never = [a for a in range(self.actions) if a not in itertools.chain(*played)]
-        listed = ", ".join(map(str, never))
+        listed = " and ".join(map(str, never))
         yield Fact(
             "actions never drawn", listed,
-            f"some actions never came in {3 * _STEPS:,} steps: {listed}", 2,
+            f"action{'s' * (len(never) > 1)} {listed} never came in {3 * _STEPS:,} steps", 2,
         )  # fmt: skip
         # Where draws are not even, all of them are the fact: a name needs the very same ones.
         yield Fact("evenness", "even" if _even(played, self.actions) else str(played),
                    _unevenness(played, self.actions), 2)  # fmt: skip
+        stated = _as_the_stub_says(self.actions, np.random.default_rng(2), games)
+        yield Fact("draws", "as stated" if games == stated else str(games),
+                   _other_draw(games, stated), 2)  # fmt: skip
+
+
+def _as_the_stub_says(actions: int, rng, games):
+    """What seeds and actions become if `rng` draws the seed first and then each action."""
+    return [
+        (int(rng.integers(2**31)), tuple(int(rng.integers(actions)) for _ in played))
+        for _, played in games
+    ]
+
+
+def _other_draw(games, stated) -> str:
+    """The first number that another draw made."""
+    for number, ((seed, played), (right_seed, right)) in enumerate(
+        zip(games, stated, strict=True), start=1
+    ):
+        if seed != right_seed:
+            what, got, expected = "the seed", seed, right_seed
+        elif played != right:
+            step = next(
+                i for i, pair in enumerate(zip(played, right, strict=True)) if len(set(pair)) > 1
+            )
+            what, got, expected = f"the action of step {step + 1}", played[step], right[step]
+        else:
+            continue
+        return (
+            f"{what} in game {number} is {got}, and {expected} if `rng` draws `integers(2**31)` "
+            "once for the seed, then `integers(env.action_space.n)` before each step, and no more"
+        )
+    return ""
 
 
 def _draws(piece, env: ScriptedGame, rng) -> tuple[int | None, tuple[int, ...]]:

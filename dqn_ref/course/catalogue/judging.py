@@ -14,13 +14,15 @@ when every observation fits it, and two mistakes at once never get the name of o
 
 from __future__ import annotations
 
+import ast
 import inspect
 import itertools
+import linecache
 import numbers
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -152,12 +154,11 @@ class Entry:
     reference: Callable  # whose time is the measure
     workload: Callable[[Callable], Callable[[], Any]] | None = None  # piece -> what to time
     remark: Callable[[Callable], str] | None = None  # piece -> a sentence beside a pass, or ""
-    error_hints: Mapping[str, int] = field(default_factory=dict)  # function that raised -> hint
 
 
 def examine(entry: Entry, piece: Callable) -> Verdict:
     """Judge a piece; see `dqn_ref.course.catalogue.judge`."""
-    traces = [Trace(tuple(observe(p, piece, None, entry.error_hints))) for p in entry.probes]
+    traces = [Trace(tuple(observe(p, piece, None))) for p in entry.probes]
     for trace in traces:
         if trace.unwritten:
             text = f"`{trace.unwritten}` still raises NotImplementedError"
@@ -169,14 +170,12 @@ def examine(entry: Entry, piece: Callable) -> Verdict:
     return _passing(entry, piece)
 
 
-def observe(
-    probe: Probe, piece: Callable, seen: Trace | None, error_hints: Mapping[str, int] | None = None
-) -> Iterator[Fact]:
+def observe(probe: Probe, piece: Callable, seen: Trace | None) -> Iterator[Fact]:
     """The facts of one probe, to its end or to the first error of the piece."""
     try:
         yield from probe.observe(piece, seen)
     except (Exception, SystemExit) as error:
-        yield _raised(error, piece, error_hints or {})
+        yield _raised(error, piece)
 
 
 def wrong_version(entry: Entry, traces: Sequence[Trace]) -> WrongVersion | None:
@@ -229,21 +228,37 @@ def _time_ratio(entry: Entry, piece: Callable, budget_s: float = 0.08) -> float:
 # --- errors of the piece --------------------------------------------------------------------------
 
 
-def _raised(error: BaseException, piece: Callable, error_hints: Mapping[str, int]) -> Fact:
+def _raised(error: BaseException, piece: Callable) -> Fact:
     """What to tell about an error: its type and text, and the innermost line of the learner's."""
     kind, text = type(error).__name__, " ".join(str(error).split())[:200]
     own, frames = _files(piece) | {HELPERS}, traceback.extract_tb(error.__traceback__)
     place = next((frame for frame in reversed(frames) if frame.filename in own), None)
     if isinstance(error, NotImplementedError) and place and place is frames[-1]:
-        return Unwritten("error", place.name)
+        if _is_stub(place):
+            return Unwritten("error", place.name)
+        line = f"`{place.name}` comes to the `raise NotImplementedError` that the stub ended with"
+        return Raised("error", (kind, text), f"{line}; put what it returns in its place")
     tell = f"it raises {kind}"
     if place:
         function = "" if place.name == "<lambda>" else f"`{place.name}` "
         line = f", `{place.line}`" if place.line else ""
         line = f" (line {place.lineno}{line})" if place.filename != HELPERS else line
         tell = f"{function}raises {kind}{line}"
-    hint = error_hints.get(place.name) if place else None
-    return Raised("error", (kind, text), f"{tell}: {text}" if text else tell, hint)
+    return Raised("error", (kind, text), f"{tell}: {text}" if text else tell)
+
+
+def _is_stub(place: traceback.FrameSummary) -> bool:
+    """Whether nothing but a docstring stands in front of the line that raised."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(place.filename)))
+    except SyntaxError:  # the text of a part of a cell
+        return True
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == place.name:
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            if body and body[0].lineno <= place.lineno <= node.end_lineno:
+                return body[0].lineno == place.lineno
+    return True
 
 
 def _files(piece: Callable) -> set[str]:

@@ -35,7 +35,9 @@ class Length(Fact):
 
     def difference(self, expected: Fact) -> Difference:
         low, high = self.bounds
-        right = words(low) if low == high else f"between {low} and {high}"
+        right = words(low)
+        if low != high:
+            right = f"between {low} and {high} (a few of the oldest may go earlier or later)"
         return Difference(f"{self.what} is {words(self.value)}, expected {right}", 4)
 
 
@@ -123,16 +125,19 @@ class Rows(Fact):
         if step.row - step.start < self.truth.stack_frames:
             sentence += f"; a stack begins at frame {step.start}"
         return Difference(
-            sentence, self._frames_hint(shown["yours"], step), self._drawing(expected, place)
+            sentence, self._frames_hint(*shown.values(), step), self._drawing(expected, place)
         )
 
-    def _frames_hint(self, mine: list[str], step: Any) -> int:
+    def _frames_hint(self, mine: list[str], its: list[str], step: Any) -> int:
+        """Hints of the chapter: 1 the step's frame, 3 a stack's start, 4 the ring, 5 copies."""
         if "?" in mine:
             return 5
-        if step.row - step.start < self.truth.stack_frames:
-            return 3
         turned = len(self.truth.frames) > self.truth.capacity
-        return 4 if turned else 1
+        if turned and any(text and int(text) > step.row + 1 for text in mine):
+            return 4
+        if mine[-1] != its[-1]:
+            return 4 if turned else 1
+        return 3
 
     def _drawing(self, expected: Rows, place: int):
         def draw() -> tuple[str, str]:

@@ -211,6 +211,39 @@ class Play:
         return truths
 
 
+@dataclass(frozen=True)
+class Edges:
+    """A memory without a step, and a batch that is larger than the memory."""
+
+    def observe(self, piece, seen: Trace | None) -> Iterator[Fact]:
+        memory, truth = piece(10, (3, 4)), Recorded(10, (3, 4))
+        yield _empty(memory)
+        for action, *rest in play(31, "b.."):
+            for one in (memory, truth):
+                if action is None:
+                    one.begin(rest[-1].copy())
+                else:
+                    one.add(action, *rest[:-1], rest[-1].copy())
+        positions = np.random.default_rng(1).integers(2, size=6)
+        yield from batch_facts(memory.sample(6, np.random.default_rng(1)), truth, 2, positions)
+
+
+def _empty(memory) -> Fact:
+    """What a memory does that is asked for a batch before its first step."""
+    what, answer = "a batch from an empty memory", "an error"
+    try:
+        result = memory.sample(2, np.random.default_rng(0))
+    except NotImplementedError:
+        raise
+    except Exception:  # every kind of error is right
+        return Fact(what, answer)
+    tell = (
+        f"a memory without a step answers `sample` with a {type(result).__name__}; whoever asks "
+        "too early should get an error, as `rng.integers(0)` raises one"
+    )
+    return Fact(what, type(result).__name__, tell, 2)
+
+
 def right_lengths(truth: Recorded) -> tuple[int, int]:
     """Fewest and most transitions that a right memory may hold.
 

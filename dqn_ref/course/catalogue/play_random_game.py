@@ -4,8 +4,8 @@ Contract: `dqn_ref.pieces.CONTRACTS["play_random_game"]`. In words: reset the en
 seed drawn from `rng`, play uniformly random actions drawn from `rng` until the game is over, for
 either reason, or `max_steps` are played; return the sum of all rewards and the number of steps.
 
-What may vary: how actions and seed are drawn. The scenes therefore use games whose rewards and
-length do not depend on the actions, and look at the draws apart from them.
+The draws are part of the contract, so that everybody's game is the same one. The scenes use games
+whose rewards and length do not depend on the actions, and look at the draws apart from them.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ HINTS = {
 
 
 SCENES = (
-    Probe("a game that ends after five steps",
+    Probe("a scripted game that ends after five steps",
           Game((0.0, 1.0, 0.5, 4.0, 2.0), "terminated").observe),
-    Probe("a game that is cut off after four steps",
+    Probe("a scripted game that is cut off after four steps",
           Game((1.0, -2.0, 0.0, 7.0), "truncated").observe),
-    Probe("a game of six steps and max_steps=3",
+    Probe("a scripted game of six steps and max_steps=3",
           Game((1.0, 2.0, 4.0, 8.0, 16.0, 32.0), "terminated", 3).observe),
-    Probe("games with three actions", Draws(3).observe),
-    Probe("games with five actions", Draws(5).observe),
-    Probe("a game without an end and max_steps left out", Game((1.0,), "never").observe),
+    Probe("scripted games with three actions", Draws(3).observe),
+    Probe("scripted games with five actions", Draws(5).observe),
+    Probe("scripted games that end after 300 steps", Draws(4, last=300).observe),
+    Probe("a scripted game without an end and max_steps left out", Game((1.0,), "never").observe),
 )  # fmt: skip
 
 
@@ -64,12 +65,23 @@ def _loop(
     return play_random_game
 
 
+def _all_drawn_at_once(env, rng, max_steps=10_000):
+    env.reset(seed=int(rng.integers(2**31)))
+    score, steps = 0.0, 0
+    for action in rng.integers(env.action_space.n, size=max_steps):
+        _, reward, terminated, truncated, _ = env.step(int(action))
+        score, steps = score + float(reward), steps + 1
+        if terminated or truncated:
+            break
+    return score, steps
+
+
 WRONG = (
     WrongVersion(
         "ignores truncated",
         _loop(over=lambda terminated, truncated: terminated),
-        "Your loop equals one that stops at `terminated` only. A game that was cut off goes on in "
-        "it, and what is paid after its end is added to the score.",
+        "Your loop equals one that stops at `terminated` only. A game that was cut off goes "
+        "on, and what is paid after its end is added to the score.",
         1,
     ),
     WrongVersion(
@@ -96,8 +108,7 @@ WRONG = (
     WrongVersion(
         "one step too many",
         _loop(within=lambda steps, limit: steps <= limit),
-        "Your loop equals one that plays one step more than `max_steps`: before the first step "
-        "none is played, so the comparison is `<`.",
+        "Your loop equals one that plays one step more than `max_steps`.",
         1,
     ),
     WrongVersion(
@@ -136,8 +147,34 @@ WRONG = (
     WrongVersion(
         "same game every time",
         _loop(seed=lambda rng: 0),
-        "Your loop equals one whose seed is always 0. All games would begin alike, and an average "
-        "over them would be an average over one beginning.",
+        "Your loop equals one whose seed is always 0. Where an environment has chance of its own, "
+        "all its games would throw the same dice.",
+        2,
+    ),
+    WrongVersion(
+        "leaves before it counts",
+        _loop(result=lambda score, steps, last: (score - last, steps - 1)),
+        "Your loop equals one that leaves before it counts the last step and adds its reward.",
+        1,
+    ),
+    WrongVersion(
+        "one step only",
+        _loop(over=lambda terminated, truncated: True),
+        "Your loop equals one that ends after its first step, as a `return` inside the loop does.",
+        1,
+    ),
+    WrongVersion(
+        "bricks, not points",
+        _loop(total=lambda score, reward: score + (reward > 0)),
+        "Your loop equals one that counts the steps with a reward above 0. A score is the sum of "
+        "the rewards: some bricks are worth more than others.",
+        1,
+    ),
+    WrongVersion(
+        "all actions at once",
+        _all_drawn_at_once,
+        "Your loop equals one that draws `max_steps` actions at once. A game needs fewer, and the "
+        "next one begins with what is left of the dice: draw an action before each step.",
         2,
     ),
     WrongVersion(
@@ -177,49 +214,34 @@ def _with_a_for_loop(env, rng, max_steps=10_000):
     return sum(rewards), len(rewards)
 
 
-def _with_fractions(env, rng, max_steps=10_000):
-    env.reset(seed=int(rng.random() * 2**31))
+def _with_a_return_inside(env, rng, max_steps=10_000):
+    env.reset(seed=rng.integers(0, 2**31).item())
     points, count = np.float64(0), np.int64(0)
     while True:
-        observation, reward, terminated, truncated, info = env.step(
-            int(rng.random() * env.action_space.n)
-        )
+        action = rng.integers(low=0, high=env.action_space.n)
+        observation, reward, terminated, truncated, info = env.step(int(action))
         points += reward
         count += 1
         if terminated or truncated or count >= max_steps:
             return points, count
 
 
-def _with_the_space_of_actions(env, rng, max_steps=10_000):
-    seeds = rng.integers(2**31, size=2)
-    env.reset(seed=int(seeds[0]))
-    env.action_space.seed(int(seeds[1]))
-    score, steps, terminated, truncated = 0, 0, False, False
-    while steps != max_steps and not terminated and not truncated:
-        _, reward, terminated, truncated, _ = env.step(env.action_space.sample())
-        score += reward
-        steps += 1
-    return score, steps
-
-
-def _drawn_beforehand(env, rng, max_steps=10_000):
-    actions = rng.permuted(rng.integers(env.action_space.n, size=max_steps))
-    env.reset(seed=int(rng.integers(10**6, 10**9)))
-    total = 0.0
-    played = 0
-    for action in actions:
+def _with_one_test_at_the_top(env, rng, max_steps=10_000):
+    number_of_actions = env.action_space.n
+    env.reset(seed=int(rng.integers(2**31)))
+    total, played = 0, 0
+    terminated = truncated = False
+    while not (terminated | truncated or played == max_steps):
+        action = rng.integers(number_of_actions, size=1)[0]
         _, reward, terminated, truncated, _ = env.step(action)
         total, played = total + reward, played + 1
-        if terminated | truncated:
-            break
     return float(total), played
 
 
 RIGHT = (
     RightVersion("for loop, numpy's choice", _with_a_for_loop),
-    RightVersion("endless loop with a return, fractions, numpy numbers", _with_fractions),
-    RightVersion("the space of actions, seeded from rng", _with_the_space_of_actions),
-    RightVersion("all actions drawn before the game", _drawn_beforehand),
+    RightVersion("endless loop with a return, numpy numbers", _with_a_return_inside),
+    RightVersion("one condition at the top, arrays of one draw", _with_one_test_at_the_top),
 )
 
 
@@ -237,5 +259,4 @@ ENTRY = Entry(
     model=play_random_game,
     reference=play_random_game,
     workload=_workload,
-    error_hints={"play_random_game": 2},
 )

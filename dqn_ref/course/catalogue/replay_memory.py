@@ -16,7 +16,7 @@ from __future__ import annotations
 from dqn_ref.course.catalogue.judging import Entry, Probe
 from dqn_ref.course.catalogue.memory_cost import bytes_remark, four_steps_and_a_minibatch
 from dqn_ref.course.catalogue.memory_makes import RIGHT
-from dqn_ref.course.catalogue.memory_scenes import Play, Recorded, games_of_all_lengths, play
+from dqn_ref.course.catalogue.memory_scenes import Edges, Play, Recorded, games_of_all_lengths, play
 from dqn_ref.course.catalogue.memory_wrong_frames import wrong as wrong_frames
 from dqn_ref.course.catalogue.memory_wrong_rows import wrong as wrong_rows
 from dqn_ref.replay import ReplayMemory
@@ -75,6 +75,7 @@ SCENES = (
         "a game of six steps and a memory with default arguments",
         Play(play(7, "b......", (84, 84)), (6,), (30,)).observe,
     ),
+    Probe("a game of two steps and a batch of six", Edges().observe),
 )
 
 ENTRY = Entry(
@@ -87,5 +88,4 @@ ENTRY = Entry(
     reference=ReplayMemory,
     workload=four_steps_and_a_minibatch,
     remark=bytes_remark,
-    error_hints={"begin": 3, "add": 1, "sample": 2, "__len__": 4},
 )

@@ -71,6 +71,7 @@ class ReplayMemory:
         raise NotImplementedError
 """
 CHECK = "mine = ReplayMemory\nReplayMemory = check(ReplayMemory)"
+OWN_FIRST = "run your own cell first, and mend it if it shows an error."
 GOES_ON = "  The notebook goes on with the reference's."
 
 
@@ -219,7 +220,7 @@ def test_a_cell_with_an_error_leaves_the_reference(notebook, saves):
     """Catches a NameError in every cell below a slip of the pen, where the notebook should go on."""
     notebook.run("_ = begin('04')")
     told = notebook.run("ReplayMemory = check(ReplayMemory)")
-    assert "run your own cell first, and mend it if it shows an error" in told
+    assert f"is the reference's; {OWN_FIRST}" in told
     assert notebook["ReplayMemory"] is replay.ReplayMemory
     notebook.run(HELPERS, MEMORY, "mine = ReplayMemory", "_ = begin('04')")
     assert notebook.goes_on_with_mine  # begun again: what the learner wrote stays
@@ -230,7 +231,10 @@ def test_a_check_run_again_on_the_reference_records_nothing(notebook, saves, pla
     notebook.run(HELPERS, REVERSED, CHECK)
     before = (place / "progress.json").read_bytes()
     told = notebook.run("ReplayMemory = check(ReplayMemory)")
-    assert told == "◻ `ReplayMemory` is the reference's; run your own cell first, and mend it if it shows an error.\n"
+    assert (
+        told
+        == "◻ `ReplayMemory` is the reference's; run your own cell first, and mend it if it shows an error.\n"
+    )
     assert notebook.goes_on_with_the_reference and saves == []
     assert (place / "progress.json").read_bytes() == before
 
@@ -337,7 +341,7 @@ NO_PIECES = {
     "xyz": "`xyz` is none of the course's pieces; it has to keep the name in the stub.",
     "print": "`print` is none of the course's pieces; it has to keep the name in the stub.",
     "functools.partial(print)": "`check` takes a function or a class, not a partial.",
-    "ReplayMemory": "`ReplayMemory` is the reference's; run your own cell first, and mend it if it shows an error.",
+    "ReplayMemory": f"`ReplayMemory` is the reference's; {OWN_FIRST}",
 }
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -180,21 +181,29 @@ def as_nobody(commands, folder):
     return list(zip(statuses, errors, strict=True))
 
 
+@pytest.fixture
+def public():
+    """A folder that everybody may look into; pytest closes the way to its own ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="users and modes of POSIX")
-def test_a_folder_of_somebody_else(finished, tmp_path):
+def test_a_folder_of_somebody_else(finished, public):
     """Bugs: a traceback; a run that seems to train and cannot be saved; half a file left."""
-    run, theirs = copy_of(finished, tmp_path / "run"), tmp_path / "theirs"
+    run, theirs = copy_of(finished, public / "run"), public / "theirs"
     theirs.mkdir()
     commands = [
         ["train", "--recipe", "gallery", "--quiet", "--run-dir", theirs / "new"],
         ["train", "--resume", "--quiet", "--run-dir", run, "--total-steps", 300],
         ["plot", "--run-dir", run],
         ["watch", "--run-dir", run, "--video", theirs / "film.mp4"],
-        ["runs", "clean", "--folder", tmp_path, "run", "--yes"],
+        ["runs", "clean", "--folder", public, "run", "--yes"],
         ["evaluate", "--run-dir", run, "--games", 2],
     ]
     before = contents(run)
-    with read_only(run, theirs), readable_way_to(tmp_path):
+    with read_only(run, theirs):
         answers = as_nobody(commands, run)
         assert contents(run) == before and not list(theirs.iterdir())
     for status, errors in answers[:-1]:
@@ -209,24 +218,6 @@ def read_only(*folders):
     modes = {path: path.stat().st_mode for path in paths}
     for path, mode in modes.items():
         path.chmod(mode & ~0o222 | 0o444 | (0o111 if path.is_dir() else 0))
-    try:
-        yield
-    finally:
-        for path, mode in modes.items():
-            path.chmod(mode)
-
-
-@contextlib.contextmanager
-def readable_way_to(folder):
-    """Temporary folders are their owner's alone: open the way to this one."""
-    closed = [
-        path
-        for path in (folder, *folder.parents)
-        if path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o005 != 0o005
-    ]
-    modes = {path: path.stat().st_mode for path in closed}
-    for path, mode in modes.items():
-        path.chmod(mode | 0o005)
     try:
         yield
     finally:

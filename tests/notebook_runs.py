@@ -21,12 +21,15 @@ class Run:
     output: str
 
 
-def run_nbval(notebook: Path, mode: str = "smoke") -> Run:
-    """Run every cell in this interpreter; compare outputs of cells marked NBVAL_CHECK_OUTPUT."""
+def run_nbval(notebook: Path, mode: str = "smoke", strict: bool = False) -> Run:
+    """Run every cell in this interpreter; compare outputs of cells marked NBVAL_CHECK_OUTPUT.
+
+    With `strict`, a check that does not pass is an error.
+    """
     report = notebook.with_suffix(".xml")
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q"]
     command += ["-p", "no:cacheprovider", "-p", "no:xdist", f"--junitxml={report}", notebook.name]
-    environment = {**os.environ, "DQN_COURSE_MODE": mode}
+    environment = {**os.environ, "DQN_COURSE_MODE": mode, "DQN_COURSE_STRICT": str(int(strict))}
     finished = subprocess.run(
         command, cwd=notebook.parent, env=environment, capture_output=True, text=True
     )

@@ -1,4 +1,6 @@
-"""Every chapter, unsolved and freshly generated, runs to its end within its budget."""
+"""Every chapter runs to its end: unsolved within its budget, half solved, and each cell twice."""
+
+import copy
 
 import nbformat
 import pytest
@@ -18,3 +20,25 @@ def test_unsolved_chapter_runs(source, tmp_path):
     assert run.returncode == 0, run.output
     assert run.cells == sum(cell.cell_type == "code" for cell in chapter.cells)
     assert run.seconds <= SECONDS_PER_NOTEBOOK
+
+
+@pytest.mark.parametrize("source", notebooks.sources(), ids=lambda source: source.stem)
+def test_half_solved_and_every_cell_run_twice(source, tmp_path):
+    """Bugs: a cell that changes what it needs itself; one that asks for all exercises or none."""
+    text = notebooks.read_source(source)
+    chapter, cells, solved = notebooks.chapter_notebook(text), notebooks.read_cells(text), 0
+    for cell, origin in zip(chapter.cells, cells, strict=True):
+        if origin.solution_lines:
+            solved += 1
+            if solved % 2:
+                cell.source = origin.solved
+    twice = []
+    for cell in chapter.cells:
+        again = copy.deepcopy(cell)
+        again.id = f"{cell.id}-again"
+        twice += [cell, again] if cell.cell_type == "code" else [cell]
+    chapter.cells = twice
+    path = tmp_path / f"{source.stem}.ipynb"
+    nbformat.write(chapter, path)
+    run = run_nbval(path)
+    assert solved and run.returncode == 0, run.output

@@ -19,10 +19,22 @@ def test_solution_runs(source, tmp_path):
     path = tmp_path / f"{source.stem}.ipynb"
     notebook = committed(source)
     nbformat.write(notebook, path)
-    run = run_nbval(path)
+    run = run_nbval(path, strict=True)
     assert run.returncode == 0, run.output
     assert run.cells == sum(cell.cell_type == "code" for cell in notebook.cells)
     assert run.seconds <= SECONDS_PER_NOTEBOOK
+
+
+def test_a_check_that_does_not_pass_is_noticed(tmp_path):
+    """Without strictness a solution that its own check refuses would run to its end."""
+    source = notebooks.sources()[0]
+    chapter = notebooks.chapter_notebook(notebooks.read_source(source))
+    end = next(i for i, cell in enumerate(chapter.cells) if "= check(" in cell.source) + 1
+    kept = [cell for cell in chapter.cells[:end] if "doctor.run_doctor" not in cell.source]
+    path = tmp_path / "unsolved.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=kept, metadata=chapter.metadata), path)
+    run = run_nbval(path, strict=True)
+    assert run.returncode == 1 and "CheckFailed" in run.output, run.output
 
 
 def test_a_tampered_output_is_noticed(tmp_path):

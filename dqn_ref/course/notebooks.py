@@ -170,6 +170,7 @@ def without_outputs(notebook: NotebookNode) -> NotebookNode:
     for cell in bare.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    bare.metadata.pop("widgets", None)  # what the kernel knew of sliders and the like
     return bare
 
 

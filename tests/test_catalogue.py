@@ -26,7 +26,6 @@ from PIL import Image
 
 from dqn_ref.course.catalogue import entry, game_scenes, judge, names
 from dqn_ref.course.catalogue.judging import Probe, Raised, Trace, observe, wrong_version
-from dqn_ref.course.catalogue.memory_cost import held_bytes
 from dqn_ref.course.catalogue.memory_makes import DequeOfDicts, ListsOfFrames, RingOfFrames
 from dqn_ref.course.catalogue.memory_scenes import Play, Recorded, games_of_all_lengths, play
 from dqn_ref.course.catalogue.play_random_game import _loop
@@ -588,17 +587,3 @@ def test_a_memory_of_whole_stacks_passes_with_a_remark():
         r"need 29 GB, where single frames need 7.",
         verdict.message,
     )
-
-
-def test_shared_arrays_are_weighed_once():
-    frame = np.zeros((100, 10), np.uint8)
-    tensor = torch.zeros(50, dtype=torch.float32)
-
-    class Holder:
-        __slots__ = ("one", "two")
-
-    holder = Holder()
-    holder.one = deque([{"a": frame, "b": frame[3:]}, frame[::2], [frame.T]])
-    holder.two = (tensor, tensor[:3], sys, Holder)
-    assert held_bytes(holder) == 1000 + 200
-    assert held_bytes(Batch(frame.copy(), frame.copy(), 1, 2, 3, 4)) == 2000

@@ -205,6 +205,14 @@ def test_build_writes_both_and_then_nothing(course):
     assert [(root / name).read_bytes() for name in written] == bytes_before
 
 
+def test_the_state_of_widgets_makes_no_notebook_stale():
+    """Bug: a solution with a slider is executed anew by each `make notebooks`."""
+    solution = notebooks.solution_notebook(SMALL)
+    executed = nbformat.from_dict(solution)
+    executed.metadata.widgets = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    assert notebooks.without_outputs(executed) == solution != executed
+
+
 def test_a_changed_source_makes_the_notebooks_stale(course):
     chapter = notebooks.chapter_notebook(SMALL)
     notebooks.write(chapter, course.parents[1] / "chapters" / "99_small.ipynb")

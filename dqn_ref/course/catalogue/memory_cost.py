@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-import types
 from collections.abc import Callable
 
 import numpy as np
-import torch
+
+from dqn_ref.piece_costs import held_bytes
 
 _CAPACITY = 64
 _PLENTY = 2.5  # times a frame: more bytes per step than that are worth a remark
 _FRAME = 84 * 84
-_NOT_ITS_OWN = type, types.ModuleType, types.FunctionType, types.FrameType
 
 
 def _filled(make: Callable):
@@ -48,25 +46,3 @@ def bytes_remark(make: Callable) -> str:
         f"Each step takes {per_step:,.0f} bytes in your memory, and a frame is {_FRAME:,}: a "
         f"million steps need {per_step / 1000:.0f} GB, where single frames need 7."
     )
-
-
-def held_bytes(thing: object) -> int:
-    """Bytes of all arrays and tensors that can be reached from an object, each counted once."""
-    seen: set[int] = set()
-    buffers: dict[int, int] = {}  # where a buffer lies -> its bytes
-    waiting = [thing]
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen or isinstance(one, _NOT_ITS_OWN):
-            continue
-        seen.add(id(one))
-        if isinstance(one, torch.Tensor):
-            storage = one.untyped_storage()
-            buffers[storage.data_ptr()] = storage.nbytes()
-        elif isinstance(one, np.ndarray) and not one.dtype.hasobject:
-            while isinstance(one.base, np.ndarray):
-                one = one.base
-            buffers[one.ctypes.data] = max(one.nbytes, buffers.get(one.ctypes.data, 0))
-        else:
-            waiting.extend(gc.get_referents(one))
-    return sum(buffers.values())

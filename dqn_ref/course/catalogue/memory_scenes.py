@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dqn_ref.course.catalogue.judging import Fact, Trace
-from dqn_ref.course.catalogue.memory_cost import held_bytes
 from dqn_ref.course.catalogue.memory_facts import Length, batch_facts, count, growth, repeats
+from dqn_ref.piece_costs import held_bytes
 from dqn_ref.replay import Batch
 
 

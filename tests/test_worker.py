@@ -338,8 +338,16 @@ def test_output_is_shown_as_it_was_written(one):
     assert judged(one, "import sys; sys.stdout.buffer.write(b'raw')").output == "raw"
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT as a kernel takes it: tests that a shell started in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_ctrl_c_comes_through_and_ends_the_worker(make):
+def test_ctrl_c_comes_through_and_ends_the_worker(make, interruptible):
     """Catches a Ctrl-C that is swallowed, or that waits for the time limit."""
     some = make(time_limit_s=30)
     judged(some, "return 1")

@@ -36,6 +36,7 @@ _KINDS_BY_ASSIGNMENT = (  # values that mean what the line says that made them
     types.UnionType,
     functools.partial,
     typing.TypeVar,
+    # Learners write the older forms, which are of other types than `int | None` and `list[int]`.
     type(typing.Optional[int]),  # noqa: UP045
     type(typing.List[int]),  # noqa: UP006
     type(typing.Callable[[int], int]),  # noqa: UP006

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from dqn_ref.agents import evaluate_run, load_agent
@@ -86,8 +87,9 @@ def evaluation(run_dir: Path, epsilon: float, device: str, games: int) -> dict:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(publish: Callable[..., dict], description: str) -> None:
+    """The command line of this script and of `publish_notebook.py`."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--command", required=True, help="that trained it")
@@ -101,4 +103,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(publish, __doc__.splitlines()[0])

@@ -10,7 +10,6 @@ so few steps.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from publish import main
 
 from dqn_ref.checkpoints import load_tensors
 from dqn_ref.recipes import Recipe
@@ -110,19 +110,5 @@ def draw_episodes(folder: Path, score_axes: Axes, q_axes: Axes) -> None:
     score_axes.set_title("notebook_a, as written")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run_dir", type=Path)
-    parser.add_argument("target", type=Path)
-    parser.add_argument("--command", required=True, help="that trained it")
-    parser.add_argument("--machine", required=True, help="that it was trained on, and how busy")
-    parser.add_argument("--commit", required=True, help="of the code that trained it")
-    options = parser.parse_args()
-    about = publish(
-        options.run_dir, options.target, options.command, options.machine, options.commit
-    )
-    print(json.dumps(about, indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    main(publish, __doc__.splitlines()[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -21,6 +21,7 @@ from dqn_ref.errors import CheckpointError, RunError
 from dqn_ref.evaluation import (
     EVALUATION_FRAMES,
     Evaluation,
+    Policy,
     evaluate_network,
     greedy_policy,
 )
@@ -107,6 +108,37 @@ def evaluate_run(
     )
 
 
+def play_run(
+    run_dir: Path,
+    epsilon: float,
+    seed: int,
+    weights: Path | None = None,
+    precision: str | None = None,
+    policy: Policy | None = None,
+) -> tuple[Generator[Moment, None, None], Recipe]:
+    """Game after game of a run's last weights, every emulator frame of them; and its recipe.
+
+    Args:
+        run_dir, weights, precision: see `load_agent`.
+        epsilon: probability of a random action.
+        seed: of the games and of the draws.
+        policy: see `dqn_ref.watching.moments`; None for the run's own network.
+    """
+    pieces = kept_pieces(run_dir)
+    recipe, learner = load_agent(run_dir, weights, precision, pieces=pieces)
+    rng = np.random.default_rng([seed, 0xF11])
+    policy = policy or greedy_policy(learner.q_values, epsilon, rng, pieces.epsilon_greedy)
+    game = moments(
+        recipe,
+        policy,
+        seed + 10_000,
+        EVALUATION_FRAMES,
+        open_lanes=lanes_with(pieces),
+        make_stack=pieces.FrameStack,
+    )
+    return game, recipe
+
+
 class Film(NamedTuple):
     """What was filmed."""
 
@@ -146,23 +178,12 @@ def film_run(
         RunError, RecipeError, CheckpointError: in one sentence; no file is changed.
     """
     _refuse_place(video, overwrite)
-    pieces = kept_pieces(run_dir)
-    recipe, learner = load_agent(run_dir, weights, precision, pieces=pieces)
+    game, recipe = play_run(run_dir, epsilon, seed, weights, precision)
     fps = game_fps(recipe)
     is_gif = video.suffix == ".gif"
     # Hundredths of a second are a GIF's unit, and browsers slow down frames of less than two.
     every = 3 if is_gif and fps > 50 else 1
     length = sys.maxsize if seconds is None else max(1, round(min(seconds, 1e9) * fps))
-    rng = np.random.default_rng([seed, 0xF11])
-    policy = greedy_policy(learner.q_values, epsilon, rng, pieces.epsilon_greedy)
-    game = moments(
-        recipe,
-        policy,
-        seed + 10_000,
-        EVALUATION_FRAMES,
-        open_lanes=lanes_with(pieces),
-        make_stack=pieces.FrameStack,
-    )
     last: Moment | None = None
     frames = 0
 

@@ -27,7 +27,7 @@ import gymnasium
 import numpy as np
 from PIL import Image
 
-from dqn_ref.evaluation import EVALUATION_EPSILON, EVALUATION_FRAMES, greedy_policy
+from dqn_ref.evaluation import EVALUATION_EPSILON, EVALUATION_FRAMES
 from dqn_ref.recipes import Recipe
 from dqn_ref.watching import (
     CONSOLE_FPS,
@@ -173,16 +173,13 @@ def _open(player, policy, epsilon: float, seed: int, sees) -> tuple[Iterator[Mom
         is_atari = hasattr(player.unwrapped, "ale")
         fps = CONSOLE_FPS if is_atari else player.metadata.get("render_fps") or _UNKNOWN_FPS
         return env_moments(player, policy, seed, sees), float(fps)
-    recipe, own = player, {}
-    if not isinstance(player, Recipe):
-        from dqn_ref.agents import kept_pieces, lanes_with, load_agent
+    if isinstance(player, Recipe):
+        game = moments(player, policy, seed + 10_000, EVALUATION_FRAMES)
+        return game, game_fps(player)
+    from dqn_ref.agents import play_run
 
-        pieces = kept_pieces(Path(player))
-        recipe, learner = load_agent(Path(player), pieces=pieces)
-        rng = np.random.default_rng([seed, 0xF11])
-        policy = policy or greedy_policy(learner.q_values, epsilon, rng, pieces.epsilon_greedy)
-        own = {"open_lanes": lanes_with(pieces), "make_stack": pieces.FrameStack}
-    return moments(recipe, policy, seed + 10_000, EVALUATION_FRAMES, **own), game_fps(recipe)
+    game, recipe = play_run(Path(player), epsilon, seed, policy=policy)
+    return game, game_fps(recipe)
 
 
 def _frames_since(before: Moment | None, moment: Moment) -> int:

@@ -7,12 +7,16 @@ lines and grey letters have a colour that is seen on light and on dark ground.
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 import keyword
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
 
 GREY, LINE = "#767676", "#8886"
 _CODE = (
@@ -36,6 +40,26 @@ class Card:
 
     def __repr__(self) -> str:
         return self.text
+
+
+def image_tag(picture: np.ndarray, alt: str, width: int | None = None) -> str:
+    """A picture inside the page itself: no file, no script.
+
+    Args:
+        picture: `(H, W, 3)` or `(H, W)` uint8.
+        alt: what it shows, in words.
+        width: on the page, in pixels; None for its own.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    rows, columns = picture.shape[:2]
+    shown = width or columns
+    # With its size on the tag, the page does not jump while the next picture is decoded.
+    return (
+        f'<img width="{shown}" height="{round(rows * shown / columns)}" '
+        f'alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
+    )
 
 
 def sentence(text: str) -> Card:

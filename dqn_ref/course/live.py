@@ -12,10 +12,7 @@ nothing is shown.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import html
-import io
 import math
 import sys
 import time
@@ -25,8 +22,8 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from PIL import Image
 
+from dqn_ref.course.cards import image_tag
 from dqn_ref.evaluation import EVALUATION_EPSILON, EVALUATION_FRAMES
 from dqn_ref.recipes import Recipe
 from dqn_ref.watching import (
@@ -66,16 +63,7 @@ class Screen:
             return
         from IPython.display import HTML, display
 
-        buffer = io.BytesIO()
-        Image.fromarray(drawing).save(buffer, "PNG")
-        data = base64.b64encode(buffer.getvalue()).decode("ascii")
-        height, width = drawing.shape[:2]
-        # With its size on the tag, the page does not jump while a new picture is decoded.
-        text = html.escape(alt, quote=True)
-        shown = HTML(
-            f'<img width="{width}" height="{height}" alt="{text}" '
-            f'src="data:image/png;base64,{data}">'
-        )
+        shown = HTML(image_tag(drawing, alt))
         if self._handle is None:
             self._handle = display(shown, display_id=True)
         else:

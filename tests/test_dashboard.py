@@ -1,0 +1,175 @@
+"""The panel of a training: what it says, and that its buttons do what they say."""
+
+import re
+from types import SimpleNamespace
+
+import pandas
+import pytest
+
+from dqn_ref import processes, run_folders
+from dqn_ref.course import dashboard as panel
+from dqn_ref.course.glance import Glance, at_play, duration, glance
+from dqn_ref.course.home import CourseError
+from dqn_ref.errors import RunError
+from dqn_ref.recipes import get_recipe
+from dqn_ref.run_folders import RunFolder
+from dqn_ref.runs import train
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "mine"
+    recipe = get_recipe(
+        "gallery", lanes=2, total_steps=300, learning_starts=100, memory_frames=500, threads=1,
+        log_every_steps=100, frame_height=20, frame_width=20, architecture="mnih2013", seed=1,
+        precision="fp32",
+    )  # fmt: skip
+    train(recipe, folder, show_bar=False)
+    return folder
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """Background jobs run at once, nothing is followed, nothing is started."""
+    started = []
+    monkeypatch.setattr(panel.Dashboard, "_in_background", staticmethod(lambda job: job()))
+    monkeypatch.setattr(panel.Dashboard, "_follow", lambda self: started.append("follow"))
+
+    def start(arguments, run_dir):
+        started.append(arguments)
+        return SimpleNamespace(wait=lambda seconds: True)
+
+    monkeypatch.setattr(processes, "start_detached", start)
+    return started
+
+
+def text(box) -> str:
+    return re.sub(r"<[^>]*>", " ", box._line.value)
+
+
+def log(**columns):
+    return pandas.DataFrame(columns)
+
+
+# ---- what a folder says --------------------------------------------------------------------------
+
+
+def test_a_finished_run_in_one_line(finished_run):
+    seen = glance(finished_run)
+    assert re.fullmatch(
+        r"finished · 300 of 300 steps · score \d+\.\d \(mean of the last 100 games\) · "
+        r"epsilon 0\.9\d",
+        seen.line,
+    ), seen.line
+    assert seen.seconds_left is None  # nothing is to come
+
+
+def test_a_running_one_has_a_speed_and_an_end():
+    """Hours for minutes; the time since the beginning instead of the time to go."""
+    rows = log(steps_per_second=[50.0, 200.0], epsilon=[0.9, 0.5])
+    run = RunFolder("mine", run_folders.RUNNING, 40_000, 1_000_000, 12, 3.25)
+    line = Glance(run, rows).line
+    assert "200 steps/s · 80 min to go · score 3.2" in line and line.startswith("running · 40,000")
+    assert line.endswith("epsilon 0.50")
+
+
+@pytest.mark.parametrize(
+    "seconds, said",
+    [(7, "7 s"), (99, "99 s"), (100, "2 min"), (4_800, "80 min"), (7_500, "2 h 5 min")],
+)
+def test_durations(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_a_folder_without_rows_is_no_error(tmp_path):
+    """A training that has just begun, looked at by an impatient person."""
+    get_recipe("gallery").save(tmp_path / "recipe.json")
+    seen = glance(tmp_path)
+    assert seen.log is None and seen.line.startswith("interrupted")
+    assert "no weights yet" in at_play(tmp_path)
+
+
+def test_a_damaged_folder_says_what_is_wrong(tmp_path):
+    (tmp_path / "recipe.json").write_text("{")
+    assert "recipe.json" in glance(tmp_path).line
+
+
+# ---- the panel -----------------------------------------------------------------------------------
+
+
+def test_the_panel_of_a_finished_run(finished_run, now):
+    """It has no use for a button, shows curves and the agent, and keeps them without widgets."""
+    box = panel.Dashboard(finished_run)
+    assert "mine" in text(box) and "finished · 300 of 300 steps" in text(box)
+    assert box._go.disabled and box._halt.disabled
+    assert "Four curves up to step 300" in box._curves.value
+    assert box._play.value.count("<img") == 4 and "alt=" in box._play.value
+    shown = box._repr_mimebundle_()["text/html"]
+    assert "finished" in shown and shown.count("<img") == 5
+    assert now == []
+
+
+def test_a_new_run_is_begun_with_its_flags(tmp_path, now):
+    """A flag that is lost, written with underscores, or True where the parser asks for yes."""
+    box = panel.Dashboard(tmp_path / "new", {"recipe": "gallery", "double": True, "lanes": 3})
+    assert box._go.description == "Train" and not box._go.disabled and box._halt.disabled
+    box._go.click()
+    assert now == [
+        ["train", "--recipe", "gallery", "--double", "yes", "--lanes", "3", "--quiet",
+         "--run-dir", str(tmp_path / "new")],
+    ]  # fmt: skip
+
+
+def test_the_flags_are_those_of_the_command_line():
+    """Keyword arguments that `train` would refuse."""
+    from dqn_ref.__main__ import build_parser
+
+    flags = panel._flags({"recipe": "gallery", "double": False, "total_steps": 5})
+    assert build_parser().parse_args(["train", *flags, "--run-dir", "x"]).total_steps == 5
+
+
+def test_a_run_that_exists_goes_on(finished_run, tmp_path, now, monkeypatch):
+    """A second training over the first one's folder."""
+    asked = []
+    monkeypatch.setattr(
+        run_folders, "resume", lambda folder, name, tell: asked.append((folder, name))
+    )
+    box = panel.Dashboard(finished_run, {"recipe": "gallery"})
+    box.start()
+    assert asked == [(finished_run.parent, "mine")] and now == []
+
+
+def test_what_goes_wrong_is_said_and_the_button_stays(tmp_path, now, monkeypatch):
+    """A traceback in a thread, which nobody sees, and a panel that says "starting" for ever."""
+
+    def refuse(arguments, run_dir):
+        raise RunError("there is no recipe <i>")
+
+    monkeypatch.setattr(processes, "start_detached", refuse)
+    box = panel.Dashboard(tmp_path / "new")
+    box._go.click()
+    assert "❌ there is no recipe &lt;i&gt;" in box._line.value and not box._go.disabled
+    box.stop()
+    assert "❌" in text(box) and "no recipe" not in text(box)
+
+
+def test_a_running_training_is_found_and_followed(finished_run, now, monkeypatch):
+    """After a restart of the kernel the panel shows a run that stands still."""
+    run = RunFolder("mine", run_folders.RUNNING, 200, 300, 12, 3.25)
+    monkeypatch.setattr(run_folders, "look", lambda path: run)
+    monkeypatch.setattr("dqn_ref.course.glance.look", lambda path: run)
+    box = panel.Dashboard(finished_run)
+    assert now == ["follow"]
+    assert box._go.disabled and not box._halt.disabled and "running · 200 of 300" in text(box)
+
+
+def test_names_are_plain_words():
+    """A run outside the folder of the learner's runs."""
+    for name in ("", "../elsewhere", "a/b"):
+        with pytest.raises(CourseError, match="plain word"):
+            panel.dashboard(name)
+
+
+def test_runs_live_in_the_learners_home(monkeypatch, tmp_path, now):
+    monkeypatch.setattr(panel, "current", lambda: SimpleNamespace(home=tmp_path))
+    assert panel.dashboard("mine").run_dir == tmp_path / "runs" / "mine"

@@ -11,7 +11,7 @@ def discounted_return(rewards: Sequence[float], discount: float) -> float:
     """Return of an episode as seen from its first step: r₁ + γ r₂ + γ² r₃ + …
 
     Args:
-        rewards: of one episode, in order.
+        rewards: of one episode, in order; none at all are worth 0. They stay as they are.
         discount: γ.
     Source: Sutton and Barto 2018, equation 3.8.
     """

@@ -144,7 +144,7 @@ def preprocess(
     Returns:
         `(height, width)` uint8.
     Raises:
-        ValueError: for unknown names, or frames of different shapes.
+        ValueError: for unknown names, or frames of different shapes where both are used.
     Source: Mnih et al. 2015, Methods, "Preprocessing".
     """
     if grey not in GREYS:

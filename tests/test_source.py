@@ -256,6 +256,22 @@ def test_nan_and_the_constants_of_torch_are_copied(notebook):
     assert np.isnan(value[0]) and value[1:] == (torch.float32, torch.device("cpu"))
 
 
+def test_members_of_enumerations_are_copied(notebook):
+    """Catches a table of Pillow's filters that is refused like an array of the notebook's."""
+    notebook.run(
+        "from PIL import Image\nimport enum",
+        "FILTERS = {'nearest': Image.Resampling.NEAREST, 'bicubic': Image.Resampling.BICUBIC}",
+        "def f(): return FILTERS",
+        "Own = enum.Enum('Own', 'A B')\nOWN = [Own.A]\ndef g(): return OWN",
+    )
+    from PIL import Image
+
+    found = rebuilt(notebook.extract("f"))()
+    assert found == {"nearest": Image.Resampling.NEAREST, "bicubic": Image.Resampling.BICUBIC}
+    with pytest.raises(SourceError, match="OWN"):
+        notebook.extract("g")
+
+
 def test_helpers_without_a_def_come_along(notebook):
     """Catches a namedtuple, a lambda, a partial or an alias that is refused like an array."""
     notebook.run(

@@ -160,3 +160,64 @@ def show_ring(capacity: int, counts: Sequence[int], stack_frames: int, alt: str)
     ax.spines[:].set_visible(False)
     ax.grid(False)
     return show(drawing, alt)
+
+
+def show_tiles(
+    frames: Sequence[np.ndarray], titles: Sequence[str], columns: int, alt: str, height: float = 1.6
+):
+    """Display pictures in lines of `columns`, each with its own title; sizes may differ.
+
+    Args:
+        frames: `(H, W, 3)` or `(H, W)` uint8, all of about one shape.
+        titles: one line above each.
+        columns: pictures in a line.
+        alt: one or two sentences for those who cannot see it.
+        height: inches, of one picture.
+    """
+    lines, shape = -(-len(frames) // columns), frames[0].shape
+    width = height * shape[1] / shape[0]
+    with mpl.rc_context(_STYLE):
+        size = (columns * (width + 0.1), lines * (height + 0.45))
+        drawing = Figure(figsize=size, facecolor="white", layout="constrained")
+        axes = drawing.subplots(lines, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, frame, title in zip(axes.flat, frames, titles, strict=False):
+        ax.imshow(frame, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+        ax.set_title(title)
+    return show(drawing, alt)
+
+
+def show_layers(networks: Sequence[tuple[str, Sequence[tuple[str, tuple[int, ...]]]]], alt: str):
+    """Draw networks below one another: sheets for maps, bars for rows of units.
+
+    Small maps are drawn larger than they are: sides go by the root of their length, numbers of
+    sheets and lengths of bars by its logarithm.
+
+    Args:
+        networks: a title each, and its layers in order: what was done to get there, and the
+            shape that came out, `(maps, height, width)` or `(units,)`.
+        alt: one or two sentences for those who cannot see it.
+    """
+    with mpl.rc_context(_STYLE):
+        drawing = Figure((11.0, 2.1 * len(networks)), facecolor="white", layout="constrained")
+        axes = drawing.subplots(len(networks), 1, squeeze=False)[:, 0]
+    places = max(len(layers) for _, layers in networks)
+    for ax, (title, layers) in zip(axes, networks, strict=True):
+        for place, (label, shape) in enumerate(layers):
+            x, is_maps = 2.0 * place, len(shape) == 3
+            sheets = int(np.log2(shape[0])) if is_maps else 1
+            height = 0.13 * np.sqrt(shape[1]) if is_maps else 0.12 * np.log2(shape[0])
+            width = 0.13 * np.sqrt(shape[2]) if is_maps else 0.1
+            for shift in 0.06 * np.arange(sheets)[::-1]:
+                corner = x - width / 2 + shift, -height / 2 + shift
+                colour = SKY if is_maps else ORANGE
+                ax.add_patch(Rectangle(corner, width, height, fc=colour, ec="#444444"))
+            ax.text(x, -0.85, " × ".join(f"{n:,}" for n in shape), ha="center", va="top")
+            if label:
+                ax.text(x - 1.0, 0.95, label, ha="center", va="bottom", fontsize=11)
+                ax.annotate("", (x - 0.78, 0.85), (x - 1.22, 0.85), arrowprops={"arrowstyle": "->"})
+        ax.set(xlim=(-0.9, 2.0 * places - 1.0), ylim=(-1.2, 1.3), aspect="equal")
+        ax.set_title(title, loc="left")
+        ax.set_axis_off()
+    return show(drawing, alt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import enum
 import math
 import symtable
 import sys
@@ -105,8 +106,8 @@ class Constant(NamedTuple):
 def constant(value: Any) -> Constant | None:
     """A value as source, if it is of a kind that is copied; None if it is not.
 
-    Copied are numbers, text, bytes, bools, None, tuples, lists, sets and dicts of those, NumPy's
-    scalars and dtypes, PyTorch's dtypes and devices.
+    Copied are numbers, text, bytes, bools, None, tuples, lists, sets and dicts of those, members
+    of a module's enumerations, NumPy's scalars and dtypes, PyTorch's dtypes and devices.
     """
     modules: set[str] = set()
     text = _written(value, modules, depth=0)
@@ -126,6 +127,8 @@ def _written(value: Any, modules: set[str], depth: int) -> str | None:
         return f"complex({', '.join(parts)})"
     if kind in (tuple, list, set, frozenset, dict) and depth < 20:
         return _written_container(value, modules, depth + 1)
+    if isinstance(value, enum.Enum):
+        return _written_member(value, modules)
     return _written_numeric(value, modules)
 
 
@@ -145,6 +148,18 @@ def _written_container(value: Any, modules: set[str], depth: int) -> str | None:
     if type(value) is list:
         return f"[{inside}]"
     return f"{type(value).__name__}([{inside}])"
+
+
+def _written_member(value: enum.Enum, modules: set[str]) -> str | None:
+    """A member such as PIL.Image.Resampling.BICUBIC; none of a notebook's own enumeration."""
+    kind = type(value)
+    module = sys.modules.get(kind.__module__)
+    if getattr(module, kind.__qualname__, None) is not kind or kind.__module__ == "__main__":
+        return None
+    if value.name is None or not value.name.isidentifier():  # several flags at once
+        return None
+    modules.add(kind.__module__)
+    return f"{kind.__module__}.{kind.__qualname__}.{value.name}"
 
 
 def _written_numeric(value: Any, modules: set[str]) -> str | None:

@@ -91,7 +91,7 @@ def resize(image: np.ndarray, height: int, width: int, method: str = "area") -> 
             "nearest" or "bicubic", all OpenCV's; "pil_nearest", "pil_bilinear" or "pil_bicubic",
             Pillow's; "stride" keeps every n-th row and column.
     Returns:
-        `(height, width)` or `(height, width, 3)` uint8.
+        `(height, width)` or `(height, width, 3)` uint8, an array of its own.
     Raises:
         ValueError: for an unknown method, or sizes that no stride leads to.
     """
@@ -110,7 +110,7 @@ def resize(image: np.ndarray, height: int, width: int, method: str = "area") -> 
 def _every_nth(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Every n-th row and every m-th column, the first ones among them."""
     by_row, by_column = (
-        max(1, round(size / wanted))
+        max(1, -(-size // wanted))  # rounded up: the smallest step that leaves so few
         for size, wanted in zip(image.shape[:2], (height, width), strict=True)
     )
     kept = image[::by_row, ::by_column]

@@ -101,14 +101,15 @@ _ORDERED = (
         frames.preprocess,
         "two (210, 160, 3) uint8 -> (height, width) uint8",
         "GymLanes, once per step and lane; the environment wrappers",
-        "at most 1 grey level, from rounding",
+        "at most 2 grey levels (3 with bicubic): luminance and resize may round by one each",
     ),
     _contract(
         "03",
         wrappers.RepeatMax,
         "gymnasium wrapper: one step is `repeat` emulator frames; observation is their maximum",
         "chapter 03's environment",
-        "which frame is returned when the game ends inside a repetition",
+        "which frame is returned when the game ends inside a repetition; whether the frame of the "
+        "decision before joins in with `repeat=1`",
     ),
     _contract(
         "03",

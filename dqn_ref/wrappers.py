@@ -53,7 +53,8 @@ class LifeLoss(gymnasium.Wrapper):
 class RepeatMax(gymnasium.Wrapper):
     """Repeat each action, add up its points, and show the maximum of the last two frames.
 
-    `info["life_lost"]`, if there is one below, is kept when any of the repeated frames had it.
+    `info["life_lost"]`, if there is one below, is kept when any of the repeated frames had it and
+    the game goes on. With `repeat=1` the other frame is that of the decision before.
 
     Source: Mnih et al. 2015, Methods, "Preprocessing" and "Training details".
     """

@@ -15,6 +15,7 @@
 # **Minutes**: 75
 
 # %%
+import math
 import timeit
 
 import ale_py
@@ -437,17 +438,17 @@ def resize(
     # 1. OpenCV's four. 2. Pillow's three.
     # 3. Every n-th row and m-th column, from the first. Are there as many as wanted?
     ### BEGIN SOLUTION
-    if method in ("area", "bilinear", "nearest", "bicubic"):
-        name = "LINEAR" if method == "bilinear" else method.removeprefix("bi").upper()
-        filter = getattr(cv2, f"INTER_{name}")
-        return cv2.resize(image, (width, height), interpolation=filter)
+    opencv = {"area": cv2.INTER_AREA, "bilinear": cv2.INTER_LINEAR}
+    opencv |= {"nearest": cv2.INTER_NEAREST, "bicubic": cv2.INTER_CUBIC}
+    if method in opencv:
+        return cv2.resize(image, (width, height), interpolation=opencv[method])
     if method in ("pil_nearest", "pil_bilinear", "pil_bicubic"):
         filter = Image.Resampling[method.removeprefix("pil_").upper()]
         return np.array(Image.fromarray(image).resize((width, height), filter))
     if method != "stride":
         raise ValueError(f"unknown method {method!r}")
-    n, m = round(image.shape[0] / height), round(image.shape[1] / width)
-    kept = image[:: max(1, n), :: max(1, m)].copy()
+    n, m = math.ceil(image.shape[0] / height), math.ceil(image.shape[1] / width)
+    kept = image[::n, ::m].copy()
     if kept.shape[:2] != (height, width):
         raise ValueError(f"no stride makes {height} x {width} of {image.shape[:2]}")
     return kept
@@ -496,9 +497,8 @@ show_tiles(
 # interpolation=cv2.INTER_AREA)</code> and <code>Image.fromarray(image).resize((width,
 # height), Image.Resampling.BILINEAR)</code>: both want the width first.
 # <code>np.array</code> makes an array of Pillow's picture.</details>
-# <details><summary>Hint 3: the stride</summary><code>round(old / wanted)</code> for each
-# axis, at least 1, and then a slice with two steps. Compare its shape with what was
-# wanted. A slice is a window on the frame: <code>.copy()</code> makes it an array of its
+# <details><summary>Hint 3: the stride</summary><code>math.ceil(old / wanted)</code> for
+# each axis, and then a slice with two steps. Compare its shape with what was wanted. A slice is a window on the frame: <code>.copy()</code> makes it an array of its
 # own.</details>
 # <details><summary>Hint 4: what is refused</summary>A name that is not in the table, and a
 # stride that does not lead to the wanted size: 84 × 84 cannot be had from 210 × 160. Both

@@ -206,6 +206,8 @@ def assert_methods_are_what_they_say(subject):
         assert np.array_equal(results[f"pil_{name}"], np.array(theirs)), name
     assert np.array_equal(subject(picture, 105, 80, "stride"), picture[::2, ::2])
     assert np.array_equal(subject(picture, 70, 40, "stride"), picture[::3, ::4])
+    # 100 / 7 is nearer to 14, which leaves eight rows; 15 leaves seven.
+    assert np.array_equal(subject(picture[:100], 7, 160, "stride"), picture[:100:15])
 
 
 def test_resize_methods_differ():

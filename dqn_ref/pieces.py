@@ -155,7 +155,8 @@ _ORDERED = (
         network.QNetwork,
         "(B, stack, H, W) uint8 -> (B, A) float",
         "acting, the training step, evaluation",
-        "names of layers; everything else is fixed by the parameter count and the outputs",
+        "names and order of layers; the order in which maps are flattened; whether the architecture "
+        "`channels_trap` is known",
     ),
     _contract(
         "06",

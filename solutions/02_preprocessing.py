@@ -416,7 +416,7 @@ print("black pixels:", *((grey[100:130, 45:85] < 20).sum() for grey in three))
 # which order they want height and width.
 #
 # A stride has its own n for rows and for columns: the old size divided by the wanted one,
-# rounded to a whole number, at least 1. Most sizes cannot be had by striding, and then it
+# rounded up. Most sizes cannot be had by striding, and then it
 # is refused.
 
 

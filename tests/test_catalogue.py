@@ -164,6 +164,13 @@ class Stub:
         raise NotImplementedError
 
 
+class StubWithParent(list):
+    def __init__(self, capacity, frame_shape=(84, 84), stack_frames=4, discount=0.99):
+        """Given: the call of the parent."""
+        super().__init__()
+        raise NotImplementedError
+
+
 class HalfWritten(DequeOfDicts):
     def sample(self, batch_size, rng):
         raise NotImplementedError
@@ -175,7 +182,8 @@ def stub(env, rng, max_steps=10_000):
 
 @pytest.mark.parametrize(
     "name, piece, function",
-    [("ReplayMemory", Stub, "__init__"), ("ReplayMemory", HalfWritten, "sample"),
+    [("ReplayMemory", Stub, "__init__"), ("ReplayMemory", StubWithParent, "__init__"),
+     ("ReplayMemory", HalfWritten, "sample"),
      ("play_random_game", stub, "stub")],
 )  # fmt: skip
 def test_a_stub_is_not_attempted(name, piece, function):

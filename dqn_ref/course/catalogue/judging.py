@@ -248,7 +248,10 @@ def _raised(error: BaseException, piece: Callable) -> Fact:
 
 
 def _is_stub(place: traceback.FrameSummary) -> bool:
-    """Whether nothing but a docstring stands in front of the line that raised."""
+    """Whether only what a stub is given stands in front of the line that raised.
+
+    That is a docstring, and in a class a call of `super().__init__`.
+    """
     try:
         tree = ast.parse("".join(linecache.getlines(place.filename)))
     except SyntaxError:  # the text of a part of a cell
@@ -256,6 +259,8 @@ def _is_stub(place: traceback.FrameSummary) -> bool:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name == place.name:
             body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            if body and ast.unparse(body[0]).startswith("super().__init__("):
+                body = body[1:]
             if body and body[0].lineno <= place.lineno <= node.end_lineno:
                 return body[0].lineno == place.lineno
     return True

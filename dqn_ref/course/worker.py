@@ -50,7 +50,9 @@ class Worker:
         judge: str = JUDGE,
         time_limit_s: float = TIME_LIMIT_S,
         memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
-        loads: Sequence[str] = ("torch", "dqn_ref.pieces"),
+        # The first optimiser of a process imports torch._dynamo, which changes the environment's
+        # variables: without it here, each check of an optimiser would cost a process (2 s).
+        loads: Sequence[str] = ("torch", "dqn_ref.pieces", "torch._dynamo"),
         watch_memory: bool = sys.platform != "linux",
     ):
         self._judge = judge

@@ -189,7 +189,7 @@ def wrong_version(entry: Entry, traces: Sequence[Trace]) -> WrongVersion | None:
 
 def _failing(entry: Entry, traces: Sequence[Trace], scene: str, found: Difference) -> Verdict:
     version = wrong_version(entry, traces)
-    message = f"in {scene}, {found.sentence}."
+    message = f"in {scene}, {found.sentence.rstrip('.')}."
     picture, alt = found.draw() if found.draw else (None, "")
     return Verdict(
         passed=False,

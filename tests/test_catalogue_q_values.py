@@ -93,6 +93,53 @@ def test_wrong_returns_outside_the_catalogue_have_no_name(piece):
     assert not verdict.passed and verdict.attempted and verdict.wrong is None, verdict.message
 
 
+def returns_in_the_loop(rewards, discount):
+    total = 0.0
+    for t, reward in enumerate(rewards):
+        total += discount**t * reward
+        return total
+
+
+def mean_by_numpy(rewards, discount):
+    return np.mean(np.asarray(rewards) * discount ** np.arange(len(rewards)))
+
+
+def leaves_at_the_end(q, state, action, reward, next_state, terminated, discount, rate):
+    if terminated:
+        return
+    q_learning_update(q, state, action, reward, next_state, False, discount, rate)
+
+
+def sets_at_the_end(q, state, action, reward, next_state, terminated, discount, rate):
+    if terminated:
+        q[state, action] = reward
+    else:
+        q_learning_update(q, state, action, reward, next_state, False, discount, rate)
+
+
+@pytest.mark.parametrize(
+    "name, piece, slug",
+    [
+        ("discounted_return", returns_in_the_loop, "return inside the loop"),
+        ("discounted_return", mean_by_numpy, "mean of an array"),
+        ("q_learning_update", leaves_at_the_end, "end not learnt"),
+        ("q_learning_update", sets_at_the_end, "sets at the end"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_mistake_has_its_name_as_learners_write_it(name, piece, slug):
+    """A catalogue's version returns 0 for no rewards, the learner's None, and the name is lost."""
+    verdict = judge(name, piece)
+    assert verdict.wrong == slug, verdict.message
+
+
+def test_only_a_table_that_never_changes_is_called_a_copy():
+    """An update that skips the end changes the table in all other steps."""
+    assert "copy" not in judge("q_learning_update", leaves_at_the_end).message
+    verdict = judge("q_learning_update", lambda q, *step: q_learning_update(q.copy(), *step))
+    assert "a copy, and so is `q_table.copy()`" in verdict.message and verdict.hint == 2
+
+
 # --- facts ----------------------------------------------------------------------------------------
 
 
@@ -120,6 +167,10 @@ def nothing_returned(rewards, discount):
     sum(rewards)
 
 
+def cleared(rewards, discount):
+    return discounted_return(rewards, discount) if len(rewards) else None
+
+
 def truth_of_an_array(rewards, discount):
     return discounted_return(rewards, discount) if rewards else 0.0
 
@@ -131,6 +182,7 @@ def truth_of_an_array(rewards, discount):
         (lambda r, g: list(r), "the result is a list of 3 values, expected one number"),
         (lambda r, g: torch.tensor(1.0), "of type Tensor"),
         (nothing_returned, "the result is None (is a `return` missing?)"),
+        (cleared, "in a game without rewards, an empty list, the result is None"),
         (emptied, "changes the rewards that it was handed: afterwards they are none"),
         (recursive, "in a game of 3,000 decisions, an array of float32, `recursive` raises "
          "RecursionError"),
@@ -170,9 +222,9 @@ def tilde(q, state, action, reward, next_state, terminated, discount, rate):
 @pytest.mark.parametrize(
     "piece, told",
     [
-        (on_a_copy, "a copy, and so is `q_table.copy()`); the entry of state 0, action 1 should go "
-         "from 0.5 to 0.595"),
-        (on_a_number, "nothing in the table changes (a number taken out of an array is a copy"),
+        (on_a_copy, "nothing in the table changes; the entry of state 0, action 1 should go from "
+         "0.5 to 0.595"),
+        (on_a_number, "from 0.5 to 0.595 (a number taken out of an array is a copy"),
         (also_next, "the entry of state 1, action 1 changes from 0.2 to 0.3, and only the entry "
          "of state 0, action 1 should move"),
         (tilde, "in a step without reward to a state with values -1 and -2, the entry of state 0, "

@@ -479,3 +479,21 @@ def test_a_page_is_short_and_plain(name):
     prose = split(text).prose
     assert len(prose.split()) <= 3_000
     assert re.findall(r"\b(?:simply|just|obviously|easily|of course)\b|!", prose) == []
+
+
+def chapter_rows(text: str) -> dict[str, tuple[str, str, str]]:
+    """Minutes and the two links of each chapter in the README's table."""
+    link = r"\[{}\]\(([^)]+)\)"
+    links = f"{link.format('chapter')} \\| {link.format('solution')}"
+    pattern = rf"^\| (\d\d) [^|]+\|[^|]+\| (\d+) \| {links} \|$"
+    return {found[1]: found.groups()[1:] for found in re.finditer(pattern, text, re.M)}
+
+
+def test_the_readme_lists_the_chapters_that_are_there():
+    """A chapter that nobody finds, a link that leads nowhere, minutes of an earlier version."""
+    there = {}
+    for source in sorted((ROOT / "solutions").glob("[0-9][0-9]_*.py")):
+        minutes = re.search(r"^# \*\*Minutes\*\*: (\d+)$", source.read_text("utf-8"), re.M)
+        links = [f"{folder}/{source.stem}.ipynb" for folder in ("chapters", "solutions")]
+        there[source.name[:2]] = (minutes[1], *links)
+    assert chapter_rows((ROOT / "README.md").read_text(encoding="utf-8")) == there

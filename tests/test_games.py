@@ -284,7 +284,7 @@ def test_no_policy_of_the_present_frame_reaches_70_percent():
     # which a shot can hit at all, since a chance to shoot elsewhere only throws games away.
     g = SymbolicShootingGallery
 
-    def score(chances, horizon=300):
+    def score(chances, horizon=39):  # a shot with the last of 40 decisions never arrives
         """Mean score over the starts; `chances` maps a column to f64[n], n policies at once."""
         total = 0.0
         for state in g.start_states:
@@ -304,7 +304,7 @@ def test_no_policy_of_the_present_frame_reaches_70_percent():
     chances = np.zeros((g.COLUMNS, grid.size**2))
     chances[1], chances[5] = (axis.ravel() for axis in np.meshgrid(grid, grid))
     best = score(chances).max()
-    assert best == pytest.approx(0.495, abs=0.002)
+    assert best == pytest.approx(0.464, abs=0.002)
     assert best < 0.7 * g.optimal_return()
 
 

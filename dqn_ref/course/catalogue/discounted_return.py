@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ HINTS = {
     1: "the weights are 1, discount, discount ** 2 and so on; backwards: what a game is worth from "
     "some step on is its reward plus the discount times what it is worth from the next step on",
     2: "enumerate counts from 0, discount ** 0 is 1; reversed reads lists, tuples and arrays "
-    "backwards and changes none of them",
+    "backwards and changes none of them; the return belongs behind the loop",
 }
 
 
@@ -38,6 +39,8 @@ class Return(Fact):
     def same(self, other: Fact) -> bool:
         if not isinstance(other, Return) or self.what != other.what:
             return False
+        if math.isnan(self.value) or math.isnan(other.value):
+            return math.isnan(self.value) and math.isnan(other.value)
         return math.isclose(self.value, other.value, rel_tol=1e-4, abs_tol=1e-6)
 
 
@@ -51,7 +54,10 @@ class Episode:
 
     def observe(self, piece, seen: Trace | None) -> Iterator[Fact]:
         given = self._given()
-        result = piece(given, self.discount)
+        with warnings.catch_warnings():
+            if not self.rewards:  # NumPy's mean of nothing warns of an empty slice
+                warnings.simplefilter("ignore", RuntimeWarning)
+            result = piece(given, self.discount)
         is_number = isinstance(result, numbers.Real) and not isinstance(result, (bool, np.bool_))
         kind = "a number" if is_number else _kind(result)
         yield Fact("the result", kind, f"the result is {kind}, expected one number", 1)

@@ -55,10 +55,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Table(Fact):
-    """A table after an update; `before` and `step` are for the words."""
+    """A table after an update; all else is for the words."""
 
     before: np.ndarray | None = None
     step: Step | None = None
+    is_never_changed: bool = False  # by this step nor by others
 
     def same(self, other: Fact) -> bool:
         if not isinstance(other, Table) or self.what != other.what:
@@ -70,10 +71,11 @@ class Table(Fact):
         wrong = ~np.isclose(self.value, expected.value, rtol=1e-6, atol=1e-9)
         name = "the entry of state {}, action {}".format
         if np.array_equal(self.value, self.before):
-            told = "nothing in the table changes (a number taken out of an array is a copy, and so "
-            told += f"is `q_table.copy()`); {name(*place)} should go from "
+            told = f"nothing in the table changes; {name(*place)} should go from "
             told += f"{words(self.before[place])} to {words(expected.value[place])}"
-            return Difference(told, 2)
+            if self.is_never_changed:
+                told += " (a number taken out of an array is a copy, and so is `q_table.copy()`)"
+            return Difference(told, 1 if self.step.terminated else 2)
         if wrong[place]:
             told = f"{name(*place)} goes from {words(self.before[place])} to "
             told += f"{words(self.value[place])}, expected {words(expected.value[place])}"
@@ -97,7 +99,14 @@ class Updates:
         for number, step in enumerate(self.steps, start=1):
             table, before = right.copy(), right.copy()
             piece(table, *step.arguments(self.numpy_scalars))
-            yield Table(f"the table after update {number}", table, before=before, step=step)
+            never = np.array_equal(table, before) and _changes_nothing(piece)
+            yield Table(
+                f"the table after update {number}",
+                table,
+                before=before,
+                step=step,
+                is_never_changed=never,
+            )
             q_learning_update(right, *step.arguments(False))  # each step begins at the right place
 
     @classmethod
@@ -114,6 +123,14 @@ class Updates:
             for t in range(number)
         )  # fmt: skip
         return cls(table, steps, numpy_scalars=True)
+
+
+def _changes_nothing(piece) -> bool:
+    """Whether an update leaves a table as it is, the game going on or over."""
+    table = np.array(_SMALL)
+    for terminated in (False, True):
+        piece(table, 2, 1, 1.0, 0, terminated, 0.9, 0.5)
+    return np.array_equal(table, _SMALL)
 
 
 def _scene(words: str, table: list[list[float]], *step) -> Probe:

@@ -41,6 +41,19 @@ def _end_not_learnt(q, state, action, reward, next_state, terminated, discount, 
         q_learning_update(q, state, action, reward, next_state, False, discount, rate)
 
 
+def _sets_at_the_end(q, state, action, reward, next_state, terminated, discount, rate):
+    q_learning_update(q, state, action, reward, next_state, terminated, discount, rate)
+    if terminated:
+        q[state, action] = reward
+
+
+def _adds_at_the_end(q, state, action, reward, next_state, terminated, discount, rate):
+    if terminated:
+        q[state, action] += rate * reward
+    else:
+        q_learning_update(q, state, action, reward, next_state, False, discount, rate)
+
+
 def _swapped(q, state, action, reward, next_state, terminated, discount, rate):
     q_learning_update(q, state, action, reward, next_state, terminated, rate, discount)
 
@@ -172,6 +185,12 @@ _WHOLE = (
     ("end not learnt", 1, _end_not_learnt,
      "one that does nothing when the game is over. The last step is where learning begins: its "
      "target is the reward, a fact."),
+    ("sets at the end", 2, _sets_at_the_end,
+     "one that replaces the entry by the reward when the game is over. The target is right; the "
+     "entry moves towards it by a share here as everywhere, since one game might be an accident."),
+    ("adds at the end", 2, _adds_at_the_end,
+     "one that adds a share of the reward when the game is over, and forgets to take the entry "
+     "off first: `learning_rate * (reward - entry)`."),
     ("discount and rate swapped", 1, _swapped,
      "one that takes the discount for the learning rate and the learning rate for the discount."),
     ("rate on the reward only", 2, _part_of_the_target,

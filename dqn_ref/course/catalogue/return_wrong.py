@@ -43,12 +43,13 @@ for _slug, _weight, _says in (
         "last step's return",
         lambda g, t, n: float(t == n - 1),
         "one that returns the last reward alone, which is the return as seen from the last step. "
-        "Asked for is the one from the first step.",
+        "Asked for is that from the first step.",
     ),
     (
         "first reward only",
         lambda g, t, n: float(t == 0),
-        "one that returns the first reward alone, as a `return` inside the loop does.",
+        "one that returns the first reward alone. The later ones belong to it, each with less "
+        "weight.",
     ),
     (
         "discounted once",
@@ -103,6 +104,29 @@ for _slug, _weight, _says in (
     ),
 ):
     wrong.append(WrongVersion(_slug, _weighing(_weight), f"Your return equals {_says}", 1))
+
+
+@wrong("return inside the loop", 2,
+       "Your return equals one whose `return` stands inside the loop: it returns the first reward "
+       "alone, and None if there is none. The `return` belongs behind the loop.")  # fmt: skip
+def _return_inside_the_loop(rewards, discount):
+    for reward in rewards:
+        return float(reward)
+
+
+@wrong("return inside a loop backwards", 2,
+       "Your return equals one that reads backwards, with its `return` inside the loop: it "
+       "returns the last reward alone, and None if there is none.")  # fmt: skip
+def _return_inside_a_loop_backwards(rewards, discount):
+    for reward in reversed(rewards):
+        return float(reward)
+
+
+@wrong("mean of an array", 1,
+       "Your return equals one that takes the mean, as `np.mean` does, where a sum is asked for. "
+       "A longer game has more to add; and a mean of no rewards at all is no number.")  # fmt: skip
+def _mean_of_an_array(rewards, discount):
+    return discounted_return(rewards, discount) / len(rewards) if len(rewards) else float("nan")
 
 
 @wrong("zeros skipped", 1,

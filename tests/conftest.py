@@ -13,6 +13,15 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# A worker takes whole files. The long ones come first, or one worker would sit on the last of them
+# while the other has nothing left to do. (`--no-loadscope-reorder` keeps this order.)
+LONG_FILES = ("test_chapters_half_solved", "test_chapters_unsolved", "test_solutions_run")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONG_FILES)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _learners_work_is_safe():
     """No test, and no notebook that a test runs, touches what a learner keeps here."""

@@ -80,7 +80,7 @@ _ORDERED = (
         frames.luminance,
         "(H, W, 3) uint8 -> (H, W) uint8",
         "preprocess",
-        "at most 1 grey level, from rounding",
+        "which way a half is rounded",
     ),
     _contract(
         "02",
@@ -101,7 +101,7 @@ _ORDERED = (
         frames.preprocess,
         "two (210, 160, 3) uint8 -> (height, width) uint8",
         "GymLanes, once per step and lane; the environment wrappers",
-        "at most 2 grey levels (3 with bicubic): luminance and resize may round by one each",
+        "at most 1 grey level (2 with bicubic) where a filter rounds otherwise",
     ),
     _contract(
         "03",
@@ -109,21 +109,22 @@ _ORDERED = (
         "gymnasium wrapper: one step is `repeat` emulator frames; observation is their maximum",
         "chapter 03's environment",
         "which frame is returned when the game ends inside a repetition; whether the frame of the "
-        "decision before joins in with `repeat=1`",
+        "decision before joins in with `repeat=1`; whether `info` is copied",
     ),
     _contract(
         "03",
         wrappers.RandomStart,
         "gymnasium wrapper: 0 to noops_max no-ops after reset",
         "chapter 03's environment",
-        "the generator, if every count is equally likely",
+        "the generator and its seed, if every count is equally likely; what follows a game that "
+        "ended during the no-ops: the rest of them, none, or new ones",
     ),
     _contract(
         "03",
         wrappers.LifeLoss,
         'gymnasium wrapper: info["life_lost"] bool; the game goes on',
         "chapter 03's environment",
-        "nothing but style",
+        "whether `info` is copied",
     ),
     _contract(
         "03",
@@ -155,8 +156,8 @@ _ORDERED = (
         network.QNetwork,
         "(B, stack, H, W) uint8 -> (B, A) float",
         "acting, the training step, evaluation",
-        "names and order of layers; the order in which maps are flattened; whether the architecture "
-        "`channels_trap` is known",
+        "names and order of layers; the order in which maps are flattened; whether the "
+        "architecture `channels_trap` is known",
     ),
     _contract(
         "06",

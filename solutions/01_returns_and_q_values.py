@@ -4,7 +4,8 @@
 # A game pays points, now and then, and says nothing about the moves in between. In this
 # chapter you turn points into a number for every single action: by hand, by arithmetic,
 # and by trial and error. A table of such numbers learns a small game to perfection.
-# Then you count why no table will ever hold Breakout.
+# Then you count why no table will ever hold Breakout. (The section marked (aside) can
+# wait; it takes 15 minutes more.)
 #
 # **Goals**: compute the return of an episode, and say how far a discount sees · check
 # the Bellman equation by hand · find exact Q-values where the rules are known · learn
@@ -14,7 +15,7 @@
 # **Prerequisites**: chapter 00 (the environment, the loop, random play). NumPy's
 # indexing by arrays. A logarithm or two.
 #
-# **Minutes**: 90
+# **Minutes**: 75
 
 # %%
 import math
@@ -214,7 +215,7 @@ for rewards in (early, late):
 # remembering. The networks of later chapters are shown rewards of at most 1, so a value
 # above 100 in a log is a mistake, however well the agent plays.</details>
 #
-# ## What a discount sees
+# ## What a discount sees (aside)
 #
 # With γ = 0.99 the one point soon is worth more, 0.99³⁸ = 0.683, than both late ones
 # together. Is that the answer? A return can be asked for at every moment of a game: what

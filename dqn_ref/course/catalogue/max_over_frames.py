@@ -30,7 +30,7 @@ from dqn_ref.frames import max_over_frames
 
 HINTS = {
     1: "which of two numbers shows the sprite, if it is brighter than the ground: the larger one, "
-    "at each pixel and channel; a new array, both frames untouched",
+    "at each pixel, each channel for itself; a new array, both frames untouched",
     2: "the call: np.maximum compares element by element",
     3: "what is refused: compare the shapes first; NumPy stretches some of them to each other",
 }
@@ -46,7 +46,8 @@ def _value(value) -> str:
 
 def _frames(pair: Mapping[str, np.ndarray]) -> Call:
     shape = pair["current"].shape
-    return Call(pair, shape, hint=1, within=0, about=_both_at, shape_hint=1)
+    aside = "" if len(shape) == 3 else "grey"
+    return Call(pair, shape, hint=1, within=0, about=_both_at, shape_hint=1, aside=aside)
 
 
 def _pair(one: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
@@ -89,12 +90,44 @@ def _wide(frame: np.ndarray) -> np.ndarray:
     return frame.astype(np.int16)
 
 
-def _brighter_pixel(previous, current):
-    """At each pixel, all three channels of the frame in which their sum is larger."""
+_BRIGHTER = {
+    "has the larger sum": lambda rgb: rgb.sum(axis=2, keepdims=True),
+    "has the larger luminance": lambda rgb: rgb @ np.array([[0.299], [0.587], [0.114]]),
+    "has the largest of all six values": lambda rgb: rgb.max(axis=2, keepdims=True),
+}
+
+
+def _whole_pixel(which: str, brightness) -> WrongVersion:
+    """At each pixel, all three channels of one of the two frames; of equals, either."""
+
+    def joined(previous, current):
+        if previous.ndim < 3:
+            return np.maximum(previous, current)
+        return np.where(brightness(previous) > brightness(current), previous, current)
+
+    def bounds(previous, current):
+        if previous.ndim < 3:
+            return (np.maximum(previous, current),) * 2
+        one, other = (np.rint(brightness(frame)) for frame in (previous, current))
+        both = np.where(one > other, previous, current), np.where(one < other, current, previous)
+        return np.minimum(*both), np.maximum(*both)
+
+    version = _wrong(
+        f"whole pixel that {which}",
+        joined,
+        f"Your frame equals one that takes whole pixels: all three channels of the one that "
+        f"{which}. Each channel is compared for itself: a red and a green pixel make a yellow one.",
+        1,
+        "grey",
+    )
+    version.piece.bounds = bounds
+    return version
+
+
+def _any_larger(previous, current):
     if previous.ndim < 3:
         return np.maximum(previous, current)
-    brighter = previous.sum(axis=2, keepdims=True) > current.sum(axis=2, keepdims=True)
-    return np.where(brighter, previous, current)
+    return np.where((current > previous).any(axis=2, keepdims=True), current, previous)
 
 
 def _brighter_frame(previous, current):
@@ -109,11 +142,11 @@ def _into_current(previous, current):
     return np.maximum(previous, current, out=current)
 
 
-def _wrong(slug: str, of_two, says: str, hint: int = 1) -> WrongVersion:
+def _wrong(slug: str, of_two, says: str, hint: int = 1, *more: str) -> WrongVersion:
     def max_over_frames(previous, current):
         return of_two(previous, current)
 
-    return WrongVersion(slug, leaves_open("errors")(max_over_frames), says, hint)
+    return WrongVersion(slug, leaves_open("errors", *more)(max_over_frames), says, hint)
 
 
 WRONG = (
@@ -186,11 +219,15 @@ WRONG = (
         "Your frame equals `current` wherever that is not 0, and `previous` elsewhere. A ground "
         "that is not black hides the sprites of `previous`.",
     ),
+    *(_whole_pixel(which, brightness) for which, brightness in _BRIGHTER.items()),
     _wrong(
-        "brighter pixel as a whole",
-        _brighter_pixel,
-        "Your frame equals one that takes all three channels of the pixel with the larger sum. "
-        "Each channel is compared for itself: a red and a green pixel make a yellow one.",
+        "whole pixel of current if any channel is larger",
+        _any_larger,
+        "Your frame equals one that takes whole pixels: all of `current` where any of its three "
+        "channels is larger. Each channel is compared for itself: a red and a green pixel make a "
+        "yellow one.",
+        1,
+        "grey",
     ),
     _wrong(
         "brighter frame as a whole",
@@ -203,14 +240,14 @@ WRONG = (
         _into_previous,
         "Your frame is right, and `previous` was overwritten with it. Whoever handed it in still "
         "believes it to be one screen.",
-        2,
+        1,
     ),
     _wrong(
         "writes into current",
         _into_current,
         "Your frame is right, and `current` was overwritten with it: at the next decision it is "
         "`previous`, and what was seen once never fades.",
-        2,
+        1,
     ),
     WrongVersion(
         "refuses too little",

@@ -22,6 +22,8 @@ class Pixels(Fact):
     """A picture of the right shape and dtype; a few grey levels of difference may be rounding."""
 
     within: int = 1
+    # Lowest and highest value that equals this one, where rounding may go either way.
+    bounds: tuple[np.ndarray, np.ndarray] | None = None
     given: Mapping[str, np.ndarray] = field(default_factory=dict)  # what the piece made it of
     about: Callable[[Mapping[str, np.ndarray], tuple[int, ...]], str] | None = None
 
@@ -45,7 +47,10 @@ class Pixels(Fact):
 
     def _unequal(self, other: Pixels) -> np.ndarray:
         """Where the pictures differ by more than rounding, of their shape, bool."""
-        return np.abs(self.value.astype(np.int16) - other.value) > self.within
+        if other.bounds is not None:
+            lowest, highest = other.bounds
+            return (self.value < lowest) | (self.value > highest)
+        return np.abs(self.value.astype(np.int16) - other.value) > other.within
 
     def _how_many(self, pixels: np.ndarray) -> str:
         than = f" by more than {words(self.within)}" if self.within else ""
@@ -70,14 +75,15 @@ def _pixel_words(value: Any) -> str:
     return words(value) if np.ndim(value) == 0 else f"({', '.join(map(str, value))})"
 
 
-def make_up(result: Any, shape: tuple[int, ...], hint: int) -> Fact:
-    """Whether the result is an array of uint8 of the right shape."""
+def make_up(result: Any, shape: tuple[int, ...], hint: int, advice: str = "") -> Fact:
+    """Whether the result is an array of uint8 of the right shape. `advice` is about the shape."""
     what = "the make-up of the result"
     if not isinstance(result, np.ndarray):
         return Fact(what, type(result).__name__, f"it returns {_no_array(result)}", hint)
     if result.shape != shape:
         tell = f"the result has shape {result.shape}, expected {shape}"
-        return Fact(what, str(result.shape), tell + _why_that_shape(result.shape, shape), hint)
+        told = tell + (_why_that_shape(result.shape, shape) or advice)
+        return Fact(what, str(result.shape), told, hint)
     if result.dtype != np.uint8:
         tell = f"the result is {result.dtype}{_range(result)}, expected uint8, 0 to 255"
         return Fact(what, str(result.dtype), tell, hint)

@@ -7,6 +7,8 @@ that they serve as right versions, and with one part exchanged as wrong ones.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import torch
@@ -144,7 +146,7 @@ def with_torch(image, height, width, method="area"):
 def with_ifs(image, height, width, method="area"):
     """cv2 and Pillow, size for size, without a table and without a special case."""
     if method == "stride":
-        steps = [max(1, round(n / m)) for n, m in zip(image.shape, (height, width), strict=False)]
+        steps = [math.ceil(n / m) for n, m in zip(image.shape, (height, width), strict=False)]
         result = image[:: steps[0], :: steps[1]]
         if result.shape[:2] == (height, width):
             return np.ascontiguousarray(result)

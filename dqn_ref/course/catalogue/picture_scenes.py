@@ -3,6 +3,7 @@
     breakout_screen   walls, bricks, paddle and ball, as the game's own colours have them
     flickering        two screens, some of whose sprites are lit in one of them only
     colour_blocks     blocks of random colours with scattered bright points: no two rows alike
+    flat_colours      twice 224 blocks, each of one colour: a filter changes none of them
     noise             every value drawn for itself; small, because a PNG of noise is large
 
 All are drawn from fixed seeds. The emulator is not asked.
@@ -84,6 +85,20 @@ def colour_blocks(seed: int, shape=SCREEN, block: int = 7) -> np.ndarray:
     return blocks
 
 
+def flat_colours() -> dict[str, np.ndarray]:
+    """Two frames of 14 × 16 blocks of one colour each, 15 × 10 pixels.
+
+    Made 14 × 16 by area, each block becomes one pixel, and what is left of rounding is that of the
+    grey alone. Colours whose luminance lies near a half or a whole number, where two right ways of
+    adding may round to two numbers, are left out.
+    """
+    colours = np.random.default_rng(21).integers(256, size=(2000, 3)).astype(np.uint8)
+    share = colours @ np.array([0.299, 0.587, 0.114]) % 1
+    clear = colours[(np.abs(share - 0.5) > 0.05) & (np.abs(share - 0.5) < 0.45)]
+    previous, current = clear[:448].reshape(2, 14, 16, 3).repeat(15, 1).repeat(10, 2)
+    return {"previous": previous, "current": current}
+
+
 def noise(seed: int, *shape: int, low: int = 0, high: int = 256) -> np.ndarray:
     """Every value for itself, from `low` to `high - 1`, uint8."""
     return np.random.default_rng(seed).integers(low, high, size=shape, dtype=np.uint8)
@@ -100,6 +115,8 @@ class Call:
     keywords: Mapping[str, Any] = field(default_factory=dict)
     within: int = 1  # grey levels that the contract leaves to rounding
     shape_hint: int = 2
+    array_hint: int = 1  # the hint that says that the result is a new array
+    advice: str = ""  # behind the sentence about a wrong shape
     aside: str = ""  # what the scene is about, if not about every piece: see `leaves_open`
     # The pictures at a place of the result, in words, or "".
     about: Callable[[Mapping[str, np.ndarray], tuple[int, ...]], str] | None = None
@@ -110,20 +127,22 @@ class Call:
             return
         given = {name: picture.copy() for name, picture in self.pictures.items()}
         result = piece(*given.values(), *self.arguments, **self.keywords)
-        made = make_up(result, self.shape, self.shape_hint)
+        made = make_up(result, self.shape, self.shape_hint, self.advice)
         yield made
         if made.value == "well made":
             yield Pixels(
                 "the picture",
                 np.array(result),
                 hint=self.hint,
-                within=self.within,
+                within=getattr(piece, "within", self.within),
+                bounds=piece.bounds(*given.values()) if hasattr(piece, "bounds") else None,
                 given=self.pictures,
                 about=self.about,
             )
         for name, picture in given.items():
             tell = f"the piece writes into `{name}`: what was handed in is changed after the call"
-            yield Fact(name, bool(np.array_equal(picture, self.pictures[name])), tell, 1)
+            same = bool(np.array_equal(picture, self.pictures[name]))
+            yield Fact(name, same, tell, self.array_hint)
 
 
 @dataclass(frozen=True)
@@ -200,7 +219,8 @@ def leaves_open(*what: str) -> Callable[[Callable], Callable]:
 
     Args:
         what: "errors", "right size" (nothing is to be resized), "own array" (whether the result is
-            one), "stride" (where the wrong version would need a size that no stride leads to).
+            one), "stride" (where the wrong version would need a size that no stride leads to),
+            "grey" (frames without a third axis).
     """
 
     def mark(piece: Callable) -> Callable:

@@ -5,6 +5,8 @@ All are the right one with other functions for some of the methods.
 
 from __future__ import annotations
 
+import operator
+
 import cv2
 import numpy as np
 import torch
@@ -78,6 +80,34 @@ def _red_and_blue_swapped(method: str):
         return result if image.ndim == 2 else result[..., ::-1].copy()
 
     return resized
+
+
+def _strided(step, cut: bool = False):
+    """Slices with other steps; with `cut`, what is too large loses its end."""
+
+    def resized(image, height, width):
+        rows, columns = (
+            max(1, step(n, m)) for n, m in zip(image.shape, (height, width), strict=False)
+        )
+        kept = image[::rows, ::columns]
+        kept = kept[:height, :width].copy() if cut else kept.copy()
+        if kept.shape[:2] != (height, width):
+            raise ValueError("no stride")
+        return kept
+
+    return resized
+
+
+def _one_step(image, height, width):
+    if -(-image.shape[0] // height) != -(-image.shape[1] // width):
+        raise ValueError("no stride")
+    return resize(image, height, width, "stride")
+
+
+def _grey_only(image, height, width):
+    if image.ndim == 3:
+        raise ValueError("no stride")
+    return resize(image, height, width, "stride")
 
 
 _IGNORED = " `method` makes no difference to it."
@@ -173,6 +203,28 @@ WRONG = (
            "Your stride equals the nearest pixel's. They differ where the old size is no multiple "
            "of the new one: a stride keeps every n-th row, with one n for all.",
            stride="nearest"),
+    _wrong("steps rounded down", 3,
+           "Your stride finds a size only where the old one is a multiple of it, as steps that are "
+           "rounded down do. Of 37 rows every second one leaves 19: round 37 / 19 up.",
+           stride=_strided(operator.floordiv)),
+    _wrong("steps rounded to the nearest", 3,
+           "Your stride equals one whose steps are rounded to the nearest. Of 17 rows every 4th "
+           "leaves 5, though 17 / 5 is 3.4: round up.", stride=_strided(lambda n, m: round(n / m))),
+    _wrong("one step for both axes, or steps exchanged", 3,
+           "Your stride equals one with a single step for both axes, or with the two exchanged: it "
+           "finds a size only where both steps are alike. Each axis has its own.",
+           stride=_one_step),
+    _wrong("steps rounded down, then cut to size", 3,
+           "Your stride equals one that takes too short a step and cuts to size what it leaves: "
+           "the lower and right parts of the picture are gone. Round the step up, and refuse what "
+           "does not fit.", stride=_strided(operator.floordiv, cut=True)),
+    _wrong("steps rounded to the nearest, then cut to size", 3,
+           "Your stride equals one that rounds its steps to the nearest and cuts to size what is "
+           "left: rows and columns are missing at the end. What does not fit has to be refused.",
+           stride=_strided(lambda n, m: round(n / m), cut=True)),
+    _wrong("no stride in colour", 3,
+           "Your stride is right for grey pictures and refuses colour. The shape of a picture in "
+           "colour has a third number: compare the first two.", stride=_grey_only),
     _wrong("stride is area", 3,
            "Your stride equals area's: it averages. A stride keeps every n-th row and column as "
            "they are and drops the others.", stride="area"),

@@ -24,6 +24,10 @@ def _in_steps(steps):
     return wrong
 
 
+def _exact(rgb: np.ndarray) -> np.ndarray:
+    return rgb @ np.array([0.299, 0.587, 0.114])
+
+
 def _grey(rgb: np.ndarray, grey: str) -> np.ndarray:
     return mean_of_colours(rgb) if grey == "mean" else luminance(rgb)
 
@@ -58,6 +62,45 @@ def _wrapping_mean(previous, current, size, method, max_over, grey):
     if max_over == "rgb":
         return resize(mean(max_over_frames(previous, current)), *size, method)
     return resize(max_over_frames(mean(previous), mean(current)), *size, method)
+
+
+def _default_method(when_last: bool):
+    """The method is not handed on in one of the two places where something is resized."""
+
+    def steps(previous, current, size, method, max_over, grey):
+        method = "area" if (grey == "luminance_last") == when_last else method
+        return preprocess(previous, current, *size, method, max_over, grey)
+
+    return steps
+
+
+def _late_maximum_of_colours(previous, current, size, method, max_over, grey):
+    """Under "rgb" and "luminance_last", both frames are resized before the maximum."""
+    if (max_over, grey) != ("rgb", "luminance_last"):
+        return preprocess(previous, current, *size, method, max_over, grey)
+    small = (resize(rgb, *size, method) for rgb in (previous, current))
+    return luminance(max_over_frames(*small))
+
+
+def _grey_by(make_grey, which: str):
+    """`which` grey made in another way; `make_grey` takes a colour picture."""
+
+    def steps(previous, current, size, method, max_over, grey):
+        if grey.split("_")[0] != which:
+            return preprocess(previous, current, *size, method, max_over, grey)
+        last = grey == "luminance_last"
+
+        def seen(rgb):
+            return make_grey(resize(rgb, *size, method) if last else rgb).astype(np.uint8)
+
+        if max_over == "luminance":
+            picture = max_over_frames(seen(previous), seen(current))
+        else:
+            both = max_over_frames(previous, current) if max_over == "rgb" else current
+            picture = seen(both)
+        return picture if last else resize(picture, *size, method)
+
+    return steps
 
 
 def _swapped_sizes(back):
@@ -107,6 +150,49 @@ wrong_sizes = (
         'Your "mean" is a third of a sum in uint8, which begins again at 0 after 255: white comes '
         "out as 84. Sum in wider numbers.",
         3,
+    ),
+    WrongVersion(
+        "mean rounded to the nearest",
+        _in_steps(_grey_by(lambda rgb: np.rint(rgb.sum(axis=2) / 3), "mean")),
+        'Your "mean" is rounded to the nearest whole number. The table asks for one that is '
+        "rounded down, as the old notebook's conversion to bytes did.",
+        3,
+    ),
+    WrongVersion(
+        "luminance cut off",
+        _in_steps(_grey_by(lambda rgb: np.floor(_exact(rgb)), "luminance")),
+        "Your grey is a luminance whose fraction is cut off instead of rounded: half of all "
+        "colours come out one level too dark. Take `luminance` of exercise 2.1.",
+        1,
+    ),
+    WrongVersion(
+        "luminance rounded up",
+        _in_steps(_grey_by(lambda rgb: np.ceil(_exact(rgb)), "luminance")),
+        "Your grey is a luminance that rounds every fraction up: half of all colours come out one "
+        "level too bright. Take `luminance` of exercise 2.1.",
+        1,
+    ),
+    WrongVersion(
+        "method forgotten in the last resize",
+        _in_steps(_default_method(when_last=False)),
+        'Your frame is resized by area, whatever `method` says, unless `grey` is "luminance_last": '
+        "`method` is not handed on to the last `resize`.",
+        2,
+    ),
+    WrongVersion(
+        "method forgotten in colour",
+        _in_steps(_default_method(when_last=True)),
+        'Your frame is resized by area, whatever `method` says, where `grey` is "luminance_last": '
+        "`method` is not handed on to the `resize` in colour.",
+        2,
+    ),
+    WrongVersion(
+        "maximum of small colours",
+        _in_steps(_late_maximum_of_colours),
+        'Your frame resizes both frames before the maximum where max_over is "rgb" and `grey` is '
+        '"luminance_last". The maximum of the full frames comes first: resizing has mixed '
+        "neighbours by then.",
+        1,
     ),
     WrongVersion(
         "transposed",
@@ -183,18 +269,18 @@ wrong_sizes = (
         method=always("area", METHODS),
     ),
     exchanged(
-        "always area", 1,
+        "always area", 2,
         "Your frame is resized by area, whatever `method` says.",
         method=always("area", METHODS),
     ),
     exchanged(
-        "always bilinear", 1,
+        "always bilinear", 2,
         "Your frame is resized by OpenCV's bilinear filter, whatever `method` says; cv2.resize "
         "uses it when nothing is said.",
         method=always("bilinear", METHODS),
     ),
     exchanged(
-        "always nearest", 1,
+        "always nearest", 2,
         "Your frame takes the nearest pixel, whatever `method` says: a line that is one pixel wide "
         "may fall between those that are kept.",
         method=always("nearest", METHODS),

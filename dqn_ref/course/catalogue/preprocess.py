@@ -5,10 +5,10 @@ become one grey frame `(height, width)`: their maximum, before or after they are
 second alone; grey by luminance or by the mean; resized by `method`, before the luminance if
 `grey` is "luminance_last". Unknown names and frames of different shapes are refused.
 
-What may vary: what rounding does. Luminance and resize may each be one grey level off, so their
-composition may be two, and three with bicubic, whose weights add up to more than 1 in size. Not
-asked for, because the contract leaves it open: "rgb" together with "luminance_last", and frames of
-different shapes where the first one is not used.
+What may vary: what rounding does, one grey level where a filter makes new values (two with bicubic,
+whose weights add up to more than 1 in size). Blocks of one colour are changed by no filter: there
+grey must be the luminance, rounded to the nearest, or the mean, rounded down. Not asked for:
+whether frames of different shapes are refused where the first one is not used.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dqn_ref.course.catalogue.picture_scenes import (
     Refusals,
     TwoCalls,
     colour_blocks,
+    flat_colours,
     flickering,
     two_breakout_screens,
 )
@@ -34,7 +35,8 @@ from dqn_ref.frames import preprocess
 HINTS = {
     1: "three questions in this order: what is made of one picture, of which picture (the maximum "
     "before, after, or not at all), and what is left to resize",
-    2: "the call: an inner function for one picture; rgb, luminance and none in terms of it",
+    2: "the call: an inner function for one picture; rgb, luminance and none in terms of it; "
+    "method handed on to every resize; the frames stay as they are",
     3: "the plain mean: a sum in uint8 wraps round; // 3 rounds down",
     4: "what is refused: unknown grey, max_over and method; frames of different shapes",
 }
@@ -46,6 +48,7 @@ _TEXTS = {
     "flicker": ("two frames with sprites that flicker", flickering()),
     "blocks": ("two frames of random colours", _BLOCKS),
     "dull": ("two frames of random colours", _DULL),
+    "flat": ("two frames of 14 × 16 blocks of one colour each", flat_colours()),
 }
 
 
@@ -54,8 +57,8 @@ def _scene(frames: str, *settings, hint: int = 1, **more) -> Probe:
     text, pictures = _TEXTS[frames]
     shown = "".join(f', "{s}"' if isinstance(s, str) else f", {s}" for s in settings)
     shape = settings[:2] or (84, 84)
-    within = more.pop("within", 2)
-    call = Call(pictures, shape, hint, settings, {}, within, max(hint, 2), **more)
+    within = more.pop("within", 1)
+    call = Call(pictures, shape, hint, settings, {}, within, max(hint, 2), array_hint=2, **more)
     return Probe(f"`preprocess(previous, current{shown})` of {text}", call.observe)
 
 
@@ -67,7 +70,7 @@ def _one(frames) -> tuple:
 def _by_name(piece, seen):
     """The settings that a wrapper is likely to name."""
     names = {"width": 50, "height": 60, "max_over": "rgb", "method": "bilinear"}
-    return Call(_BLOCKS, (60, 50), 2, keywords=names, within=2).observe(piece, seen)
+    return Call(_BLOCKS, (60, 50), 2, keywords=names).observe(piece, seen)
 
 
 def _refusals() -> list[Probe]:
@@ -100,6 +103,9 @@ def _refusals() -> list[Probe]:
 SCENES = (
     _scene("breakout"),
     _scene("flicker", 84, 84, "area", "rgb"),
+    _scene("flat", 14, 16, "area", "none", within=0),
+    _scene("flat", 14, 16, "area", "none", "mean", hint=3, within=0),
+    _scene("flat", 14, 16, "area", "luminance", "luminance_last", within=0),
     _scene("blocks"),
     _scene("blocks", 60, 50, "area", "none"),
     _scene("breakout", 84, 84, "area", "none", hint=2),
@@ -110,14 +116,16 @@ SCENES = (
     _scene("blocks", 84, 84, "area", "rgb", "mean", hint=3),
     _scene("blocks", 84, 84, "area", "none", "luminance_last"),
     _scene("blocks", 84, 84, "area", "luminance", "luminance_last"),
+    _scene("blocks", 84, 84, "area", "rgb", "luminance_last"),
+    _scene("dull", 84, 84, "bilinear", "none", "luminance_last"),
     # One frame is enough to see the filter; a luminance in loops takes a tenth of a second for it.
     _scene("breakout", 84, 84, "bilinear", "none", "luminance"),
     _scene("blocks", 84, 84, "nearest", "none"),
-    _scene("dull", 84, 84, "bicubic", "none", within=3),
+    _scene("dull", 84, 84, "bicubic", "none", within=2),
     _scene("blocks", 105, 80, "pil_nearest", "none", "luminance_last"),
     _scene("blocks", 84, 84, "pil_bilinear", "none"),
-    _scene("dull", 84, 84, "pil_bicubic", "none", within=3),
-    _scene("breakout", 105, 80, "stride", "none", "mean", hint=3, aside="stride"),
+    _scene("dull", 84, 84, "pil_bicubic", "none", within=2),
+    _scene("breakout", 105, 80, "stride", "none", "mean", hint=3, aside="stride", within=0),
     _scene("blocks", 105, 80, "stride", "none", aside="stride"),
     Probe(
         '`preprocess(previous, current, width=50, height=60, max_over="rgb", method="bilinear")` '
@@ -147,15 +155,18 @@ def _refuse(previous, current, method, max_over, grey) -> None:
 def _in_floats(
     previous, current, height=84, width=84, method="area", max_over="luminance", grey="luminance"
 ):
-    """float64 from the first step to the last, rounded once."""
+    """float64 from the first step to the last, rounded once (the mean apart, which is cut)."""
     _refuse(previous, current, method, max_over, grey)
-    weights = np.full(3, 1 / 3) if grey == "mean" else _WEIGHTS
     frames = [current.astype(float)] if max_over == "none" else [previous / 1, current / 1]
     if max_over == "rgb":
         frames = [np.stack(frames).max(axis=0)]
     if grey == "luminance_last":
         frames = [makes.filtered(frame, height, width, method) for frame in frames]
-    picture = np.stack([frame @ weights for frame in frames]).max(axis=0)
+    if grey == "mean":
+        greys = [np.floor(frame.sum(axis=2) / 3) for frame in frames]
+    else:
+        greys = [frame @ _WEIGHTS for frame in frames]
+    picture = np.stack(greys).max(axis=0)
     if grey != "luminance_last":
         picture = makes.filtered(picture, height, width, method)
     return makes.rounded(picture)
@@ -187,16 +198,16 @@ def _with_pillow(
     return makes.with_ifs(picture, height, width, method)
 
 
-def _cut_off_with_torch(
+def _with_torch(
     previous, current, height=84, width=84, method="area", max_over="luminance", grey="luminance"
 ):
-    """A luminance that cuts the fraction off, a mean that rounds, a table of the maxima."""
+    """A half added and the fraction cut off; a table of the maxima."""
     _refuse(previous, current, method, max_over, grey)
 
     def make_grey(frame):
         if grey == "mean":
-            return np.rint(frame.sum(axis=2) / 3).astype(np.uint8)
-        return (frame @ _WEIGHTS).astype(np.uint8)
+            return frame.mean(axis=2).astype(np.uint8)
+        return (frame @ _WEIGHTS + 0.5).astype(np.uint8)
 
     def small(frame):
         return makes.with_torch(frame, height, width, method)
@@ -235,7 +246,7 @@ def _with_opencv_floats(
 RIGHT = (
     RightVersion("float64 throughout, rounded once", _in_floats),
     RightVersion("Pillow", _with_pillow),
-    RightVersion("fraction cut off, torch", _cut_off_with_torch),
+    RightVersion("torch", _with_torch),
     RightVersion("OpenCV in float32, lists of frames", _with_opencv_floats),
 )
 

@@ -12,6 +12,7 @@ from contrasts where Pillow's bicubic cuts off between its two passes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,11 +33,34 @@ from dqn_ref.frames import luminance, resize
 HINTS = {
     1: "three families: OpenCV's filters, Pillow's filters, slicing; look the name up in a table",
     2: "the call: cv2.resize and Pillow's resize want the width first; np.array of Pillow's result",
-    3: "the stride: each axis has its own n, the first row and column are kept; shape; a copy",
+    3: "the stride: each axis has its own n, rounded up; the first row and column; shape; a copy",
     4: "what is refused: unknown methods; and what is nothing to do: a picture of the right size",
 }
 
 _OPENCV = ("area", "bilinear", "nearest", "bicubic")
+
+
+@dataclass(frozen=True)
+class Stride:
+    """A call with a size that a stride leads to: who refuses it is told which one."""
+
+    call: Call
+    size: tuple[int, int]
+
+    def observe(self, piece, seen: Trace | None) -> Iterator[Fact]:
+        old = self.call.pictures["image"].shape[:2]
+        rows, columns = (-(-n // m) for n, m in zip(old, self.size, strict=True))
+        advice = f": take {_every(rows)} row and {_every(columns)} column"
+        try:
+            yield from replace(self.call, advice=advice).observe(piece, seen)
+        except ValueError as error:
+            size = " × ".join(map(str, self.size))
+            tell = f'it raises ValueError ("{str(error)[:80]}"), and {size} can be had{advice}'
+            yield Fact("a size that can be had", False, tell, 3)
+
+
+def _every(n: int) -> str:
+    return {2: "every 2nd", 3: "every 3rd"}.get(n, f"every {n}th")
 
 
 def _scene(text: str, image: np.ndarray, height: int, width: int, *method: str, **more) -> Probe:
@@ -44,8 +68,10 @@ def _scene(text: str, image: np.ndarray, height: int, width: int, *method: str, 
     shape = (height, width, *image.shape[2:])
     hint = more.pop("hint", 3 if method == ("stride",) else 2)
     arguments = (height, width, *method)
-    observe = Call({"image": image}, shape, hint, arguments, shape_hint=hint, **more).observe
-    return Probe(f"`resize({call})` of {text}", observe)
+    made = Call({"image": image}, shape, hint, arguments, shape_hint=hint, array_hint=3, **more)
+    if method == ("stride",) and image.shape[:2] != (height, width):
+        made = Stride(made, (height, width))
+    return Probe(f"`resize({call})` of {text}", made.observe)
 
 
 def _screens() -> list[Probe]:
@@ -69,6 +95,15 @@ def _dice() -> list[Probe]:
             picture = noise(seed + number, *old, *channels, low=low, high=high)
             scenes.append(_scene(f"{text} of {old[0]} × {old[1]} pixels", picture, *new, method))
     return scenes
+
+
+def _strides() -> list[Probe]:
+    """Two steps that divide the sides; and two that only rounding up finds."""
+    text = "a grey picture of {} × {} pixels".format
+    return [
+        _scene(text(40, 42), noise(80, 40, 42), 20, 14, "stride"),
+        _scene(text(17, 7), noise(81, 17, 7), 5, 3, "stride"),
+    ]
 
 
 def _nothing_to_do(method: str, picture: np.ndarray) -> Probe:
@@ -96,6 +131,7 @@ def _own_array(piece, seen: Trace | None) -> Iterator[Fact]:
 SCENES = (
     *_screens(),
     *_dice(),
+    *_strides(),
     _nothing_to_do("area", noise(70, 12, 21)),
     _nothing_to_do("pil_nearest", noise(71, 12, 21, 3)),
     _nothing_to_do("stride", noise(72, 12, 21)),
@@ -126,8 +162,8 @@ SCENES = (
                 Refusal(f"from {old[0]} × {old[1]} to {new[0]} × {new[1]}",
                         (noise(77, *old), *new, "stride"), 3)
                 for old, new in (
-                    ((210, 160), (84, 84)), ((37, 26), (20, 9)), ((37, 26), (19, 10)),
-                    ((10, 8), (20, 16)),
+                    ((210, 160), (84, 84)), ((210, 160), (100, 75)), ((37, 26), (20, 9)),
+                    ((37, 26), (19, 10)), ((10, 8), (20, 16)),
                 )
             )
         ).observe,

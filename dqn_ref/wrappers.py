@@ -13,7 +13,10 @@ from dqn_ref.frames import max_over_frames
 
 
 class RandomStart(gymnasium.Wrapper):
-    """Begin each game with 0 to `noops_max` no-ops, so that games differ.
+    """Begin each game with 0 to `noops_max` no-ops, each count equally likely.
+
+    A game that ends during its no-ops is reset, and the rest of them follow (or none, or new ones).
+    `np_random` makes the counts repeatable; any other generator is right, too.
 
     Source: Mnih et al. 2015, Methods, "Evaluation procedure".
     """
@@ -54,7 +57,8 @@ class RepeatMax(gymnasium.Wrapper):
     """Repeat each action, add up its points, and show the maximum of the last two frames.
 
     `info["life_lost"]`, if there is one below, is kept when any of the repeated frames had it and
-    the game goes on. With `repeat=1` the other frame is that of the decision before.
+    the game goes on. Where a decision has a single frame, because of `repeat=1` or the game's end,
+    the other one is the frame before it, of the decision before; the frame alone is right, too.
 
     Source: Mnih et al. 2015, Methods, "Preprocessing" and "Training details".
     """

@@ -14,7 +14,11 @@
 # **Prerequisites**: chapters 00 and 02 (the loop, luminance, resizing, the maximum of two
 # frames). Python classes that inherit; a first look at PyTorch's tensors.
 #
-# **Minutes**: 110
+# A heading that ends in *(aside)* marks what can wait: the asides take about 45 minutes
+# more, two of the exercises among them. Run their cells all the same, since later cells
+# use some of what they make. After exercise 3.3 is a good place to pause.
+#
+# **Minutes**: 75
 
 # %%
 import time
@@ -30,21 +34,21 @@ from dqn_ref.course import begin, check, compare, progress
 from dqn_ref.course.figures import BLUE, VERMILION, figure, show, show_frames
 from dqn_ref.environments import make_lanes
 from dqn_ref.frames import luminance, resize
-from dqn_ref.pieces import CONTRACTS
 from dqn_ref.recipes import get_recipe
 
 # %%
 MODE = begin("03").mode
-TRIES = {"smoke": 100, "normal": 1_000, "full": 10_000}[MODE]  # of sticky buttons
-CHASED = {"smoke": 300, "normal": 6_000, "full": 18_000}[MODE]  # frames of a game
-IDLE = {"smoke": 2_000, "normal": 66_000, "full": 108_000}[MODE]  # frames of waiting
-DECISIONS = {"smoke": 150, "normal": 2_000, "full": 20_000}[MODE]  # random ones
+TRIES = {"smoke": 40, "normal": 1_000, "full": 10_000}[MODE]  # of sticky buttons
+CHASED = {"smoke": 120, "normal": 6_000, "full": 18_000}[MODE]  # frames of a game
+IDLE = {"smoke": 600, "normal": 66_000, "full": 108_000}[MODE]  # frames of waiting
+DECISIONS = {"smoke": 90, "normal": 2_000, "full": 20_000}[MODE]  # random ones
 
 # %% [markdown]
 # ## Sixty frames a second
 #
 # Chapter 00 asked for `frameskip=4` and left it at that. With `frameskip=1` the emulator
-# shows every frame of the console, and a second of play has sixty of them.
+# shows every frame of the console, and a second of play has sixty of them. (No seed is
+# needed: Breakout has no dice of its own, as you will see.)
 
 
 # %%
@@ -64,7 +68,7 @@ NOOP, FIRE, RIGHT, LEFT = range(4)
 
 # %%
 env = raw_game()
-env.reset(seed=0)
+env.reset()
 screens = [env.step(action)[0] for action in [FIRE] + [NOOP] * 69]
 later = (0, 1, 4, 16)
 show_frames(
@@ -129,7 +133,7 @@ class Mirror(gym.Wrapper):
 # %%
 # NBVAL_CHECK_OUTPUT
 for game in (raw_game(), Mirror(raw_game())):
-    before, info = game.reset(seed=0)
+    before, info = game.reset()
     for _ in range(10):
         after, reward, terminated, truncated, info = game.step(RIGHT)
     print(f"the paddle went from {paddle(before)} to {paddle(after)}")
@@ -155,12 +159,15 @@ for game in (raw_game(), Mirror(raw_game())):
 #
 # - `step(action)` plays the action `repeat` times, and stops early when the game has
 #   ended, for either reason. It returns the pixel-wise maximum of the last two frames
-#   seen; the sum of the points, a float; `terminated`, `truncated` and `info` of the last
-#   frame.
-# - A decision that ends with its first frame has no second one. Take the frame before it.
+#   that the game has shown; the sum of the points, a float; `terminated`, `truncated` and
+#   `info` of the last frame.
+# - Some decisions have a single frame: with `repeat=1` all of them, otherwise those in
+#   whose first frame the game ends. Then the other of the last two is the frame before,
+#   from the decision before. (The single frame alone is accepted, too.)
 # - If `info` has an entry `"life_lost"` (you will put it there in exercise 3.4), it
 #   becomes true when *any* of the frames had it and the game goes on.
-# - `reset` hands on what the game inside returns. Observations are uint8 of any shape.
+# - `reset` is written for you: it keeps the game's first frame in `self.latest` and hands
+#   on what the game inside returns. Observations are uint8 of any shape.
 #
 # Some emulators write every screen into the same array. A frame that you want to keep is
 # a frame that you have to copy.
@@ -178,14 +185,12 @@ class RepeatMax(gym.Wrapper):
         self.repeat = repeat
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
-        # 1. Reset the game inside; keep its first frame.
-        ### BEGIN SOLUTION
         screen, info = self.env.reset(seed=seed, options=options)
-        self.latest = np.array(screen)
+        self.latest = np.array(screen)  # a copy
         return self.latest, info
-        ### END SOLUTION
 
-    def step(self, action):  # 2. repeat, 3. add up, 4. stop at the end, 5. maximum
+    def step(self, action):
+        # 1. Play `repeat` frames. 2. Stop at an end. 3. Points, picture, life_lost.
         ### BEGIN SOLUTION
         points, lost = 0.0, False
         for _ in range(self.repeat):
@@ -211,12 +216,13 @@ RepeatMax = check(RepeatMax)
 # %%
 # NBVAL_CHECK_OUTPUT
 env, rng = RepeatMax(raw_game()), np.random.default_rng(0)
-frame, over, lengths = env.reset(seed=0)[1]["episode_frame_number"], False, Counter()
+frame, over, held = env.reset()[1]["episode_frame_number"], False, Counter()
 while not over:
     screen, points, terminated, truncated, info = env.step(rng.integers(4))
-    lengths[info["episode_frame_number"] - frame] += 1
+    held[info["episode_frame_number"] - frame] += 1
     frame, over = info["episode_frame_number"], terminated or truncated
-print({f"{frames} frames": times for frames, times in lengths.items()})
+for length, times in held.items():
+    print(f"decisions of length {length}: {times}")
 print("the game ended after frame", frame)
 
 # %% [markdown]
@@ -226,18 +232,18 @@ print("the game ended after frame", frame)
 # four.</details>
 # <details><summary>Hint 2: the call</summary><code>self.env.step(action)</code> plays one
 # frame, <code>np.maximum(a, b)</code> compares pixel by pixel, and
-# <code>np.array(screen)</code> makes a copy.</details>
-# <details><summary>Hint 3: the end</summary>A game that is over must not be stepped:
-# leave the loop at once. If that happens in the first frame, the frame before it is
-# the last one of the decision before, or the one of <code>reset</code>. So the latest frame
-# has to be kept in <code>self</code>.</details>
+# <code>np.array(screen)</code> makes a copy. (<code>np.max([a, b])</code> is the one
+# largest pixel of both.)</details>
+# <details><summary>Hint 3: the end, and the frame before</summary>A game that is over must
+# not be stepped: leave the loop at once. At the top of the loop, <code>self.latest</code> is
+# the frame before the one you are about to play, across decisions, too, if you renew it
+# with every frame: with the frame as the game showed it, not with a maximum.</details>
 # <details><summary>Hint 4: a lost life</summary><code>info</code> is that of the last
 # frame, but a life may have been lost in an earlier one. Remember it while you
-# loop; touch <code>info</code> only if it has the entry, and change a copy:
-# <code>{**info, "life_lost": …}</code>.</details>
-# <details><summary>"AttributeError: 'RepeatMax' object has no attribute …"</summary>
-# <code>step</code> needs a frame that <code>reset</code> has put into <code>self</code>. The
-# name must be the same in both.</details>
+# loop. <code>{**info, "life_lost": …}</code> is the same info with this entry.</details>
+# <details><summary>"KeyError: 'life_lost'"</summary>The raw game tells no lost lives:
+# the entry is there only if a wrapper inside puts it there.
+# <code>info.get("life_lost", False)</code> reads it either way.</details>
 #
 # **Think:** of the four frames of a decision the first two are never shown. Does the agent
 # lose points that are made in them?
@@ -245,12 +251,13 @@ print("the game ended after frame", frame)
 # the sight of the moment. A brick that breaks in the first frame pays in this decision,
 # and in the picture the ball is already on its way down.</details>
 #
-# ## Sixteen frames a decision
+# ## Sixteen frames a decision (aside)
 #
-# The first of the two notebooks that this course grew out of plays a game called
-# `BreakoutDeterministic-v4`. That game holds each action for four frames. Its library,
-# keras-rl, is told `action_repetition=4`, and holds each action for four steps of the
-# game. Both are sensible. **Before you scroll on, write down** how many decisions the
+# This course grew out of two older notebooks. Both teach a DQN agent to play Breakout,
+# with keras-rl, a library of ready-made agents, and neither can be run any more. The first
+# one plays a game called `BreakoutDeterministic-v4`. That game holds each action for four
+# frames. keras-rl is told `action_repetition=4`, and holds each action for four steps of
+# the game. Both are sensible. **Before you scroll on, write down** how many decisions the
 # ball's flight of 67 frames leaves to such an agent.
 
 # %%
@@ -258,7 +265,7 @@ print("the game ended after frame", frame)
 once = RepeatMax(raw_game(), repeat=4)
 twice = RepeatMax(raw_game(frameskip=4), repeat=4)  # the first old notebook
 for name, env in (("once", once), ("twice", twice)):
-    env.reset(seed=0)
+    env.reset()
     env.step(FIRE)
     decisions = 1
     while ball(env.step(NOOP)[0]) is not None:
@@ -281,14 +288,15 @@ show_frames(
 )
 
 # %% [markdown]
-# Sixteen places of the ball, eight, or four. With sixteen frames a button that is pressed
+# Sixteen places of the ball, eight, or four. (The seventeenth decision above is the one
+# after whose last frame the ball is gone.) With sixteen frames a button that is pressed
 # at one dot stays pressed until the next. What that costs is measured below, when games
 # begin at random. First: how does somebody skip twice without noticing?
 #
 # ## What a name means
 #
-# The first skip is hidden in a name. `gymnasium` keeps a register of its games,
-# and every entry says what its name stands for.
+# Breakout has many names in `gymnasium`, and some of them hold a button by themselves.
+# Every entry of gymnasium's register says what its name stands for.
 
 
 # %%
@@ -324,7 +332,7 @@ for name in (*old, "ALE/Breakout-v5"):
 # as `nearest` does below.
 #
 # `None` says that no limit of steps is set any more. In the gym of that time, `v0` had one
-# of 10,000 steps, and an agent that waits meets it, as you will see.
+# of 10,000 steps.
 #
 # Two habits follow. Say `frameskip` and `repeat_action_probability` yourself, as
 # `raw_game` does. And count.
@@ -332,21 +340,29 @@ for name in (*old, "ALE/Breakout-v5"):
 # %%
 # NBVAL_CHECK_OUTPUT
 def frames_of_a_decision(env, decisions=200):
-    frames = [env.reset(seed=0)[1]["episode_frame_number"]]
+    numbers = [env.reset()[1]["episode_frame_number"]]
     rng = np.random.default_rng(0)
-    while len(frames) <= decisions:
-        frames.append(env.step(rng.integers(4))[4]["episode_frame_number"])
-    return sorted({int(frames) for frames in np.diff(frames)})
+    while len(numbers) <= decisions:
+        numbers.append(env.step(rng.integers(4))[4]["episode_frame_number"])
+    return sorted({int(length) for length in np.diff(numbers)})
 
 
-nearest = raw_game(frameskip=4, sticky=0.0)  # to the first old notebook's game
-print("frames per step of the nearest modern game:", frames_of_a_decision(nearest, 100))
-print("its action repetition of 4 on top:", frames_of_a_decision(twice, 40))
+nearest = raw_game(frameskip=4, sticky=0.0)  # to BreakoutDeterministic-v4
+print("frames per step, four skipped:", frames_of_a_decision(nearest, 100))
+print("with a repetition of 4 on top:", frames_of_a_decision(twice, 40))
 
 # %% [markdown]
-# The second old notebook plays `Breakout-v0`, which repeats two to four times at random,
-# and repeats each action twice on top. The course keeps both notebooks as recipes, and
-# `make_lanes` makes the environment of a recipe. This is the one of the second.
+# ### A decision of random length (aside)
+#
+# The second of the two older notebooks plays `Breakout-v0`, which repeats two to four
+# times at random, and repeats each action twice on top.
+#
+# All settings of an agent are a *recipe* in this course, and both notebooks are kept as
+# recipes. `make_lanes(recipe, 1)` makes the environment of one: a single game, or several
+# side by side, called *lanes*, so everything that goes in or comes out is an array with
+# one entry per lane. `reset(seed)` begins, `send(actions)` hands in a decision, `recv()`
+# returns what came of it, among other things `emulator_frames`, the number of the
+# console's frame, and `reset_row`, true where a new game began and the action was ignored.
 
 # %%
 lanes, rng = make_lanes(get_recipe("notebook_b"), 1), np.random.default_rng(0)
@@ -355,20 +371,22 @@ for _ in range(min(DECISIONS, 1_000)):
     lanes.send(rng.integers(4, size=1))
     rows.append(lanes.recv())
     if not rows[-1].reset_row[0]:
-        frames = rows[-1].emulator_frames[0] - rows[-2].emulator_frames[0]
+        frames = rows[-1].emulator_frames[0] - rows[-2].emulator_frames[0]  # of one
         frames_per_decision[int(frames)] += 1
-print({frames: frames_per_decision[frames] for frames in range(4, 9)})
+print("decisions by length:", {n: frames_per_decision[n] for n in range(4, 9)})
 print("shorter, at the end of a game:", sum(frames_per_decision[n] for n in (1, 2, 3)))
 
 # %% [markdown]
 # Four to eight frames, most often six: the sum of two throws of a die with the faces 2,
 # 3 and 4. The agent never knows how long its button will be held.
 #
-# ## Four clocks
+# ## Four clocks (aside)
 #
-# Frames of the console, seconds of play, decisions, updates of the network: papers count
-# in all four, and call most of them frames or steps. Only the first two mean the same
-# everywhere. So bring everything to frames of the console before you compare.
+# Frames of the console, seconds of play, decisions, updates: papers count in all four, and
+# call most of them frames or steps. (An *update* is one step of learning, in which the
+# agent's network changes a little. DQN makes one after every fourth decision; chapter 07.)
+# Only the first two mean the same everywhere. So bring everything to frames of the console
+# before you compare.
 
 # %% [markdown]
 # ### Exercise 3.2 · How long is that? · ●○○ · 5 minutes
@@ -424,6 +442,7 @@ def beside(question: str, expected, function, *arguments) -> bool:
 
 # %%
 # NBVAL_CHECK_OUTPUT
+beside("a frame", 1, in_frames, 1, "frames")
 beside("a decision", 4, in_frames, 1, "decisions")
 beside("five minutes of play", 18_000, in_frames, 300, "seconds")
 beside("10,000 updates", 160_000, in_frames, 10_000, "updates")
@@ -432,8 +451,8 @@ beside("its 500,000 updates", 8_000_000, in_frames, 500_000, "updates", 16, 1)
 _ = beside("four epochs", "refused", in_frames, 4, "epochs")
 
 # %% [markdown]
-# **What you should see:** six times ✅. The function before the last cell stands for the
-# check, as in every exercise that is not a piece of the agent.
+# **What you should see:** seven times ✅. `beside` stands for the check here, as in every
+# exercise that is not a piece of the agent.
 #
 # <details><summary>Hint 1: the idea</summary>An update comes after so many decisions, and
 # a decision lasts so many frames: two of the four units are products.</details>
@@ -450,46 +469,36 @@ _ = beside("four epochs", "refused", in_frames, 4, "epochs")
 # play, 37 hours and 49. But the second decided three and a half times as often, on
 # decisions of which each mattered less. "Steps" alone say neither.</details>
 #
-# ## Which number does this paper mean?
+# ### Which number does this paper mean? (aside)
 #
-# Try each before you unfold it. Your function is there to help.
+# Mnih et al. (2015, Methods) trained "for a total of 50 million frames (that is, around
+# 38 days of game experience in total)". Ask your function which clock that is.
 
 # %%
-frames_of_a_day = 60 * 60 * 60 * 24
-print(f"50 million frames are {50e6 / frames_of_a_day:.1f} days of play")
-print(f"50 million decisions are {50e6 * 4 / frames_of_a_day:.1f} days")
+# NBVAL_CHECK_OUTPUT
+beside("38 days of play", 196_992_000, in_frames, 38 * 24 * 60 * 60, "seconds")
+beside("50 million frames", 50_000_000, in_frames, 50_000_000, "frames")
+beside("50 million decisions", 200_000_000, in_frames, 50_000_000, "decisions")
+beside("10,000 updates", 160_000, in_frames, 10_000, "updates")
+_ = beside("10,000 decisions", 40_000, in_frames, 10_000, "decisions")
 
 # %% [markdown]
-# **1.** Mnih et al. (2015, Methods) trained "for a total of 50 million frames (that is,
-# around 38 days of game experience in total)". Frames of the console?
-# <details><summary>Answer</summary>No: these would be 9.6 days. 38 days are 50 million
-# decisions of four frames. What the paper calls a frame is one picture that the agent
-# sees. The same training is called "200 million frames" in later papers, which count the
-# console's.</details>
+# Decisions: what the paper calls a frame is one picture that the agent sees. The same
+# training is called "200 million frames" in later papers, which count the console's.
 #
-# **2.** Its Extended Data Table 1 says "final exploration frame 1,000,000", where epsilon
-# reaches 0.1.
-# <details><summary>Answer</summary>Decisions again, in the published code, and they are
-# counted from the end of the 50,000 decisions at the start that fill the memory. Some
-# reimplementations read console frames and are done exploring four times too early.</details>
+# **Think:** Extended Data Table 1 says "target network update frequency" 10,000, "measured
+# in the number of parameter updates". The published code does it every 10,000 decisions.
+# DQN Zoo, DeepMind's later reimplementation, writes 40,000. Which two agree?
+# <details><summary>Answer</summary>The code and DQN Zoo, which counts frames of the console:
+# 10,000 decisions are 40,000 frames. The paper's words would be four times as
+# much.</details>
 #
-# **3.** The same table: target network update frequency, 10,000, "measured in the number of
-# parameter updates". There is one update per four decisions.
-# <details><summary>Answer</summary>The words say 10,000 updates, which are 40,000
-# decisions. The published code copies every 10,000 decisions, 2,500 updates. DQN Zoo,
-# DeepMind's later reimplementation, writes 40,000, and means frames of the console: the
-# same thing as the code.</details>
-#
-# **4.** A replay memory of "1 million most recent frames".
-# <details><summary>Answer</summary>One frame per decision: a million decisions, four
-# million frames of the console, 18.5 hours of play.</details>
-#
-# **5.** A blog: "my agent reaches 300 points in Breakout after 10M steps, with
-# <code>ALE/Breakout-v5</code>". What do you ask?
+# **Think:** a blog says "my agent reaches 300 points in Breakout after 10M steps, with
+# `ALE/Breakout-v5`". What do you ask?
 # <details><summary>Answer</summary>Whether a step is a decision or a frame; whether
 # <code>frameskip</code> was 4, or 4 times 4 with a wrapper on top; whether the actions were
-# sticky, as they are in v5 unless one says otherwise; whether 300 is clipped, per life or
-# per game; and with how many random actions it was played.</details>
+# sticky, as they are in v5 unless one says otherwise; and whether 300 is clipped, per life
+# or per game.</details>
 
 # %% [markdown]
 # ## Does the game do as it is told?
@@ -532,32 +541,33 @@ buttons = np.random.default_rng(1).integers(4, size=60)
 tracks = {sticky: [] for sticky in (0.0, 0.25)}
 for sticky, seen in tracks.items():
     env = RepeatMax(raw_game(sticky=sticky))
-    for seed in range(5):
-        env.reset(seed=seed)
+    for game in range(5):
+        env.reset(seed=None if game else 0)  # the dice roll on
         seen.append([paddle(env.step(button)[0]) for button in buttons])
 
 # %%
 drawing, axes = figure(columns=2, sharey=True)
 for ax, (sticky, seen) in zip(axes, tracks.items(), strict=True):
     ax.plot(np.transpose(seen), linewidth=1.5)
-    ax.set(xlabel="decision", title=f"probability {sticky}")
+    ax.set(xlabel="decision", title=f"five games, sticky with probability {sticky}")
 axes[0].set_ylabel("column of the paddle")
 show(
     drawing,
-    "Left one line: five games with the same buttons are the same. Right five lines "
-    "that part after a few decisions and end at different places.",
+    "Column of the paddle over sixty decisions. Left five lines on top of each "
+    "other, which look like one. Right five lines that part after a few decisions, "
+    "meet at the left wall around decision 30, and part again.",
 )
 
 # %% [markdown]
-# Five games, the same sixty buttons, five seeds. Without stickiness the five lines lie
-# upon each other: the seed changes nothing, because Breakout has no chance of its own.
-# With it, five games.
+# Five games with the same sixty buttons. Without stickiness the five lines lie upon each
+# other, and you see one: Breakout has no chance of its own. With it, five games. (From
+# decision 28 to 37 they are together once more. Before that, `LEFT` has pushed every
+# paddle against the wall, and there it does not matter who came late.)
 #
 # That is its purpose. Machado et al. (2018) proposed it, because in a console without
 # chance an agent may learn a list of buttons by heart instead of a game. The Nature
-# paper had no sticky actions, and this course's recipes have none, but for the second
-# old notebook's. Scores from the one kind of game do not belong beside scores from the
-# other.
+# paper had no sticky actions. Scores from the one kind of game do not belong beside
+# scores from the other.
 #
 # ## The same game again and again
 #
@@ -568,7 +578,7 @@ show(
 
 # %%
 # NBVAL_CHECK_OUTPUT
-env, waiting, served = raw_game(), [], []
+env, waiting, served, trails = raw_game(), [], [], []
 for noops in range(31):
     screen, info = env.reset()
     for _ in range(noops):
@@ -576,23 +586,25 @@ for noops in range(31):
     waiting.append(screen)
     flown = [env.step(button)[0] for button in [FIRE] + [NOOP] * 20]
     served.append(flown[-1])
+    trails.append(np.max(flown[::5], axis=0))  # five moments in one picture
 print("screens before FIRE:", len({screen.tobytes() for screen in waiting}))
 print("screens 20 frames after FIRE:", len({screen.tobytes() for screen in served}))
 
 # %%
 show_frames(
-    [served[noops][93:197, 8:152] for noops in range(4)],
+    [trail[93:197, 8:152] for trail in trails[:4]],
     [f"{noops}, {noops + 4}, {noops + 8}, … no-ops" for noops in range(4)],
-    alt="Four serves: from the middle to the left, from the middle to the right, from "
-    "the right to the left, from the left edge to the right.",
+    alt="Four serves, each a slanting row of five dots. Downwards they lead from the "
+    "middle to the left, from the middle to the right, from the right to the left, and "
+    "from the left edge to the right.",
     height=2.0,
 )
 
 # %% [markdown]
-# One screen, and four games. Where the ball is served, and in which direction, depends on
-# the number of frames modulo four. Thirty-one starts are four, and every fourth no-op
-# leads to the same one again. Other games do better. Here is Pong beside Breakout, with the
-# same random decisions after each start.
+# One screen, and four games: each panel shows the ball at five moments of its fall.
+# Where it is served, and in which direction, depends on the number of frames modulo four.
+# Thirty-one starts are four, and every fourth no-op leads to the same one again. Other
+# games do better. Here is Pong, with the same random decisions after each start.
 
 
 # %%
@@ -608,8 +620,7 @@ def different_games(game: str, decisions: int = 100) -> int:
     return len(games)
 
 
-kinds = {game: different_games(game, TRIES // 20) for game in ("Breakout", "Pong")}
-print(kinds)
+print("different games of Pong:", different_games("Pong", TRIES // 20))
 
 # %% [markdown]
 # Pong keeps all 31 apart (in normal mode; a few decisions are not enough to tell).
@@ -624,10 +635,10 @@ print(kinds)
 class RandomStart(gym.Wrapper):
     """Begin each game with 0 to `noops_max` no-ops, each count equally likely.
 
-    A no-op is one step of the game inside with action 0. The count is drawn from the
-    wrapper's `np_random`, once per reset, so that `reset(seed=…)` repeats it. A game
-    that ends during its no-ops, for either reason, is reset without a seed; the
-    remaining no-ops follow. `reset` returns what the last call inside returned.
+    A no-op is one step of the game inside with action 0. The count is drawn anew in
+    every reset, by any generator; with `self.np_random`, which `reset(seed=…)` seeds,
+    a run can be repeated. A game that ends during its no-ops, for either reason, is
+    reset; the rest of them may follow or not. `reset` returns what came last.
 
     Source: Mnih et al. 2015, Methods, "Evaluation procedure".
     """
@@ -652,14 +663,14 @@ class RandomStart(gym.Wrapper):
 RandomStart = check(RandomStart)
 
 # %% [markdown]
-# **What you should see:** every number from 0 to 30, and none beyond.
+# **What you should see:** nearly every number from 0 to 30, and none beyond.
 
 # %%
 # NBVAL_CHECK_OUTPUT
 env = RandomStart(raw_game())
 env.reset(seed=0)
-begun = [env.reset()[1]["episode_frame_number"] for _ in range(200)]
-print(f"{min(begun)} to {max(begun)} no-ops, {len(set(begun))} different counts")
+noops = [env.reset()[1]["episode_frame_number"] for _ in range(60)]
+print(f"{min(noops)} to {max(noops)} no-ops, {len(set(noops))} different counts")
 
 # %% [markdown]
 # <details><summary>Hint 1: the idea</summary>Draw a count, both ends possible. Play
@@ -669,8 +680,9 @@ print(f"{min(begun)} to {max(begun)} no-ops, {len(set(begun))} different counts"
 # from 0 to n − 1. <code>np_random</code> is the generator that
 # <code>self.env.reset(seed=seed, options=options)</code> has seeded.</details>
 # <details><summary>Hint 3: the end</summary>Look at <code>terminated</code> and
-# <code>truncated</code> of each no-op. If one is true, <code>self.env.reset()</code>, and go
-# on. With the seed, the same game would begin and end once more.</details>
+# <code>truncated</code> of each no-op. If one is true, <code>self.env.reset()</code>, and
+# take its screen and info. Better without the seed: with it, the same game would begin
+# once more.</details>
 # <details><summary>"TypeError: reset() got an unexpected keyword argument
 # 'seed'"</summary>Keep the signature as it is, and pass both arguments on by name.</details>
 #
@@ -682,7 +694,9 @@ print(f"{min(begun)} to {max(begun)} no-ops, {len(set(begun))} different counts"
 # tested on four.</details>
 
 # %% [markdown]
-# ### The price of a long decision
+# *Here is the place to pause.*
+#
+# ## The price of a long decision (aside)
 #
 # Four games are few enough to play them all. Here is a player of a few lines that looks
 # at the ball: it keeps the paddle under it, and presses `FIRE` when there is none. It
@@ -708,47 +722,48 @@ def reset_at(env, frame: int):
 
 
 # %%
-def chased(env, start: int) -> list[float]:
-    """Points of every decision of one game, at most `CHASED` frames long."""
+def chased(env, start: int) -> tuple[list[float], bool]:
+    """Points of every decision; did the game end within `CHASED` frames?"""
     screen, info = reset_at(env, start)
     rewards, over = [], False
     while not over and info["episode_frame_number"] < CHASED:
         screen, points, terminated, truncated, info = env.step(chase(screen))
         rewards.append(points)
         over = terminated or truncated
-    return rewards
+    return rewards, over
 
 
-games = {}
+games, inside = {}, RandomStart(raw_game(), noops_max=3)
 for hold in (1, 4, 8, 16):
-    env = RandomStart(raw_game(), noops_max=3)
-    env = RepeatMax(env, repeat=hold) if hold > 1 else env
+    env = RepeatMax(inside, repeat=hold) if hold > 1 else inside
     games[hold] = [chased(env, start) for start in range(4)]
 
 # %%
-for hold, rewards in games.items():
-    scores = [sum(game) for game in rewards]
-    print(f"every {hold:2} frames: {scores}, mean {np.mean(scores):.0f}")
+scores = {hold: [sum(game) for game, _ in four] for hold, four in games.items()}
+for hold, four in games.items():
+    cut_off = sum(not ended for _, ended in four)
+    print(f"every {hold:2} frames: {scores[hold]}, mean {np.mean(scores[hold]):.0f}")
+    if cut_off:
+        print(f"                 {cut_off} of 4 cut off after {CHASED:,} frames")
 
 # %%
 drawing, ax = figure(height=2.8)
-for hold, rewards in games.items():
-    scores = [sum(game) for game in rewards]
-    ax.plot([hold] * 4, scores, "o", color=BLUE, alpha=0.6)
-    ax.plot(hold, np.mean(scores), "_", color=VERMILION, markersize=30, mew=3)
+for hold, four in games.items():
+    for score, (_, ended) in zip(scores[hold], four, strict=True):
+        ax.plot(hold, score, "o" if ended else "^", color=BLUE, alpha=0.6)
+    ax.plot(hold, np.mean(scores[hold]), "_", color=VERMILION, markersize=30, mew=3)
 ax.set(xlabel="frames per decision", ylabel="points", xticks=list(games), ylim=0)
+ax.set_title(f"triangles: cut off after {CHASED:,} frames")
 show(
     drawing,
-    "Scores of four games each, and their mean, for decisions of 1, 4, 8 and 16 "
-    "frames: the longer a decision, the lower they are.",
+    "Points of four games each, and their mean as a bar, for decisions of 1, 4, 8 and "
+    "16 frames. Games that were cut off are triangles, finished ones are dots.",
 )
 
 # %% [markdown]
-# In normal mode 171, 38, 19 and 5 points. At one decision per frame, no game had ended
-# after its 6,000 frames; at sixteen, most balls are gone before the player can turn
-# round. What four frames cost depends on the player. If it lets the ball go as far as 8
-# columns from the paddle's middle before it moves, instead of 4, the same four rows
-# read 86, 67, 24 and 6. What sixteen cost does not.
+# In normal mode 171, 38, 19 and 5 points on average, and the first is too low: none of its
+# four games was over when it was cut off. At sixteen frames, most balls are gone before the
+# player can turn round.
 #
 # The first old notebook played like this: four times four. The last two games in its log made
 # 14 and 13 points, more than any of our four. To play like that one has to aim at where
@@ -759,11 +774,10 @@ show(
 
 # %%
 lanes = make_lanes(get_recipe("notebook_b"), 1)
-begun = [lanes.reset(seed=seed) for seed in range(min(TRIES // 20, 50))]
-frames = [int(rows.emulator_frames[0]) for rows in begun]
-print("frames before the first decision:", frames[:8])
-screens_begun = {rows.frames.tobytes() for rows in begun}
-print(len(screens_begun), "different screens of", len(begun))
+begun = [lanes.reset(seed=seed) for seed in range(min(TRIES // 16, 50))]
+before = [int(rows.emulator_frames[0]) for rows in begun]
+print("frames before the first decision:", before[:8])
+print(len({rows.frames.tobytes() for rows in begun}), "different of", len(begun))
 
 # %% [markdown]
 # Nearly every start is another one, and often the ball is in the air: some action was
@@ -772,12 +786,25 @@ print(len(screens_begun), "different screens of", len(begun))
 #
 # ## The game that waits
 #
-# Chapter 00 pressed nothing for 400 frames, and nothing came. How long would Breakout
-# wait? Press nothing, sixteen frames at a time, until the screen is no longer what it was.
+# Chapter 00 pressed nothing for 400 frames, and nothing came: Breakout waits for `FIRE`, at
+# the start and after each lost life. An agent that has not learnt this for every
+# situation, and plays without random actions, waits as well.
+#
+# There are three remedies, and they are not the same game. Press `FIRE` for the agent when
+# a game begins, and after each lost life: this course does so when it trains on a
+# processor, and many implementations do. Or leave it to the agent, as Nature did, let one
+# action in twenty be random even in tests, and it will be `FIRE` before long. And in each
+# case: limit the frames of a game. The limit of Nature's tests is five minutes, 18,000
+# frames.
+#
+# ### For how long? (aside)
+#
+# How long would Breakout wait? Press nothing, sixteen frames at a time, until the screen
+# is no longer what it was.
 
 # %%
 env = raw_game(frameskip=16)
-first, info = env.reset(seed=0)
+first, info = env.reset()
 screen = first
 while np.array_equal(screen, first) and info["episode_frame_number"] < IDLE:
     screen, _, terminated, truncated, info = env.step(NOOP)
@@ -799,8 +826,8 @@ print("the game reacts to FIRE:", reacts)
 show_frames(
     [first, screen, afterwards(FIRE)],
     ["frame 0", f"frame {waited:,}", f"after {50 * 16} frames of FIRE"],
-    alt="Breakout's first screen, and two more of the same scene; in normal mode these "
-    "have other colours.",
+    alt="Breakout's first screen, the same after waiting, and the same after FIRE. In "
+    "normal mode the second has lost digits of its counters and the third its colours.",
     height=2.6,
 )
 
@@ -810,9 +837,9 @@ show_frames(
 # more: the agent that waits too long waits for ever. (It was reported in 2018, in issue 833 of
 # `openai/gym`.)
 #
-# The agent of the second old notebook had not learnt `FIRE` for every situation, and played
-# its tests without random actions. Three of ten games ended at the limit of 10,000
-# steps that `Breakout-v0` had at the time. The recipe has it still.
+# The agent of the second old notebook waited like this in its tests. Three of ten games
+# ended at the limit of 10,000 steps that `Breakout-v0` had at the time. The recipe has it
+# still.
 
 # %%
 limit = min(IDLE, 10_000)
@@ -826,12 +853,6 @@ print(f"cut off after {decisions:,} decisions, {rows.emulator_frames[0]:,} frame
 # %% [markdown]
 # In normal mode after 4,988 decisions: 10,000 steps, two per decision, and 24 random ones at
 # the start. That is more than eight minutes of one screen.
-#
-# There are three remedies, and they are not the same game. Press `FIRE` for the agent when
-# a game begins, and after each lost life: this course's `laptop` does, as many
-# implementations do. Or leave it to the agent, as Nature did, let one action in twenty be
-# random even in tests, and it will be `FIRE` before long. And in each case: limit the
-# frames of a game. Nature's limit is five minutes, 18,000 frames.
 #
 # ## A life
 #
@@ -853,7 +874,7 @@ class LifeLoss(gym.Wrapper):
 
     A life is lost when `info["lives"]` is smaller than it was after the step before.
     Games without lives lose none. The last one does not count: that is the game's end,
-    as is `truncated`. `reset` says False. The game's own info is copied, not changed.
+    as is `truncated`. `reset` says False. Everything else in info stays as it is.
 
     Source: the published code of Mnih et al. 2015 (`GameEnvironment.lua`).
     """
@@ -887,7 +908,7 @@ LifeLoss = check(LifeLoss)
 # %%
 # NBVAL_CHECK_OUTPUT
 env, rng = RepeatMax(LifeLoss(raw_game())), np.random.default_rng(0)
-env.reset(seed=0)
+env.reset()
 over, decision = False, 0
 while not over:
     *_, terminated, truncated, info = env.step(rng.integers(4))
@@ -900,13 +921,15 @@ while not over:
 # than then, and the game is neither terminated nor truncated. Nothing is reset and
 # <code>terminated</code> stays what it is.</details>
 # <details><summary>Hint 2: the call</summary><code>info.get("lives", 0)</code> is 0 where a
-# game has no lives. <code>{**info, "life_lost": lost}</code> is a copy with one entry
-# more.</details>
+# game has no lives. <code>{**info, "life_lost": lost}</code> is info with one entry more, a
+# bool. <code>reset</code> returns an info, too: there the entry is
+# <code>False</code>.</details>
 # <details><summary>Hint 3: what has to be kept</summary>The lives, in <code>self</code>, noted
 # by <code>reset</code> and after <em>every</em> step. Some games give a life back; the one
 # after that is lost like any other.</details>
-# <details><summary>"KeyError: 'life_lost'"</summary><code>reset</code> hands out an info,
-# too. It says False.</details>
+# <details><summary>"KeyError: 'lives'"</summary>Not every game tells its lives.
+# <code>info["lives"]</code> asks for an entry that may be missing;
+# <code>info.get("lives", 0)</code> does not mind.</details>
 #
 # **Think:** `lives < self.lives` in one frame of four, and `RepeatMax` outside. Could they
 # stand the other way round, `LifeLoss(RepeatMax(…))`?
@@ -914,7 +937,7 @@ while not over:
 # finds the same. A game that takes a life and gives one within the same four frames would
 # fool it.</details>
 #
-# ### The flag that restarts the game
+# ### The flag that restarts the game (aside)
 #
 # ALE's own vector environment, which you will meet below, plays many games at once. It has a
 # flag `episodic_life`, which sounds like this wrapper. Play the same random actions
@@ -955,14 +978,14 @@ show_frames(
 
 # %% [markdown]
 # A life is lost with 2 points on the counter, in both. Without the flag four lives are left,
-# the clock runs on, and the wall keeps its two holes. With it, the next screen has five lives
-# and frame 0: the whole game was restarted. In 2,000 random decisions with this flag we
-# counted 52 "episodes", and never fewer than four lives. Such an agent only ever plays
-# the first ball, against a full wall. What comes after, it meets untrained.
+# the clock runs on to the fourth frame of the decision, 412, and the wall keeps its two
+# holes. With it, the decision breaks off in the frame that took the life, 411; the next
+# screen has five lives and frame 0, and the whole game was restarted. Such an agent only
+# ever plays the first ball, against a full wall. What comes after, it meets untrained.
 # Gymnasium's `AtariPreprocessing(terminal_on_life_loss=True)` ends the episode at each life
 # in the same way. This course reads the lives, as you did.
 #
-# ### Lives that are added up
+# ### Lives that are added up (aside)
 #
 # The second old notebook's log has a column for the lives: 5.4 to 5.9 on average, in a
 # game of five. Its library repeats each action twice and adds up everything that the
@@ -985,9 +1008,9 @@ for _ in range(2 * DECISIONS):
 print(f"as logged {np.mean(added):.2f}, true {np.mean(true):.2f}")
 
 # %% [markdown]
-# 5.92 as logged, 2.95 in truth. The log's 5.4 to 5.9 are twice a number of lives. Nothing was
-# trained on it, so it did no harm, except to whoever read it. Whoever adds up what happens
-# in several frames has to ask of each number whether it can be added.
+# In normal mode 5.92 as logged, 2.95 in truth. The log's 5.4 to 5.9 are twice a number of
+# lives. Nothing was trained on it, so it did no harm, except to whoever read it. Whoever
+# adds up what happens in several frames has to ask of each number whether it can be added.
 #
 # ## A point
 #
@@ -995,8 +1018,8 @@ print(f"as logged {np.mean(added):.2f}, true {np.mean(true):.2f}")
 # lines found, when it decided on every frame.
 
 # %%
-points = [int(p) for game in games[1] for p in game if p]
-print("bricks by worth:", dict(sorted(Counter(points).items())))
+worths = Counter(int(points) for game, _ in games[1] for points in game if points)
+print("bricks by worth:", dict(sorted(worths.items())))
 
 # %% [markdown]
 # Other games pay 10 or 400. A network that is to learn all of them with one learning rate
@@ -1008,8 +1031,8 @@ print("bricks by worth:", dict(sorted(Counter(points).items())))
 # %% [markdown]
 # ### Exercise 3.5 · clip_reward · ●○○ · 5 minutes
 #
-# One function for the rewards of many games at once. `limit` is a setting: neither of
-# the old notebooks clipped anything, which is a limit of infinity.
+# One function for the rewards of many games at once. `limit` is a setting: the two older
+# notebooks that this course grew out of clipped nothing, which is a limit of infinity.
 
 
 # %%
@@ -1066,11 +1089,11 @@ print("notebooks", clip_reward(raw, get_recipe("notebook_a").reward_clip))
 # What would be lost if the score were clipped, too?
 
 # %%
-for hold, rewards in games.items():
-    score = np.mean([sum(game) for game in rewards])
-    seen = [clip_reward(np.array(game, np.float32)).sum() for game in rewards]
-    clipped = np.mean(seen)
-    print(f"every {hold:2} frames: {score:5.1f} points, clipped {clipped:5.1f}")
+for hold, four in games.items():
+    raw = np.mean(scores[hold])
+    arrays = [np.array(game, np.float32) for game, _ in four]
+    clipped = np.mean([clip_reward(array).sum() for array in arrays])
+    print(f"every {hold:2} frames: {raw:5.1f} points, clipped {clipped:5.1f}")
 
 # %% [markdown]
 # In normal mode 171 points become 63, 38 become 24, and 5 stay 5. The better the player, the
@@ -1085,7 +1108,7 @@ for hold, rewards in games.items():
 
 # %%
 env, greys = RepeatMax(raw_game()), []
-screen, info = env.reset(seed=0)
+screen, info = env.reset()
 for _ in range(32):
     screen = env.step(chase(screen))[0]
     greys.append(resize(luminance(screen), 84, 84, method="area"))
@@ -1116,16 +1139,12 @@ show_frames(
 # should not show the paddle of the one before.
 
 # %% [markdown]
-# ### Exercise 3.6 · FrameStack · ●●● · 20 minutes
+# ### Exercise 3.6 · FrameStack · ●●● · 15 minutes
 #
 # Write the stack for several games at once, in tensors, since the network will read them.
 # Each call of `push` brings one frame per game, a *lane*, and says which of them starts
 # anew. It will serve training, evaluation and films, and in chapter 04 your memory has to
-# rebuild, bit by bit, what this class has shown.
-
-# %%
-# NBVAL_CHECK_OUTPUT
-print(CONTRACTS["FrameStack"].signature)
+# rebuild, bit by bit, what this class has shown. The black beginning is written for you.
 
 
 # %%
@@ -1136,12 +1155,15 @@ class FrameStack:
     newest last; zeros before the first push.
     """
 
-    def __init__(self, lanes, stack_frames=4, frame_shape=(84, 84), device="cpu"):
-        # 1. Nothing has been seen: all black.
-        ### BEGIN SOLUTION
+    def __init__(
+        self,
+        lanes: int,
+        stack_frames: int = 4,
+        frame_shape: tuple[int, int] = (84, 84),
+        device: str | torch.device = "cpu",
+    ):
         shape = (lanes, stack_frames, *frame_shape)
         self.current = torch.zeros(shape, dtype=torch.uint8, device=device)
-        ### END SOLUTION
 
     def push(self, frames: torch.Tensor, starts: np.ndarray) -> torch.Tensor:
         """Append one frame per lane; the new `current`, a fresh tensor.
@@ -1150,8 +1172,8 @@ class FrameStack:
             frames: `(lanes, H, W)` uint8. They are not changed, nor are earlier stacks.
             starts: `(lanes,)` bool, True where this frame begins a new stack.
         """
-        # 2. What stays: all but the oldest; in lanes that start, black.
-        # 3. Put the newest behind it.
+        # 1. What stays: all but the oldest; in lanes that start, black.
+        # 2. Put the newest behind it.
         ### BEGIN SOLUTION
         older = self.current[:, 1:].clone()
         older[torch.from_numpy(np.asarray(starts))] = 0
@@ -1181,20 +1203,23 @@ for number in range(1, 7):
 # in the lanes that start, and put the newest frame at the end. Black is zero.</details>
 # <details><summary>Hint 2: the call</summary><code>self.current[:, 1:]</code> leaves the
 # oldest out, <code>frames[:, None]</code> makes <code>(lanes, 1, H, W)</code>, and
-# <code>torch.cat([…], dim=1)</code> joins them.</details>
+# <code>torch.cat([…], dim=1)</code> joins them. All of it is uint8 and stays so; a factor of
+# <code>1.0</code> or a <code>torch.zeros</code> without
+# <code>dtype=torch.uint8</code> makes floats of it.</details>
 # <details><summary>Hint 3: who starts</summary><code>starts</code> has one entry per lane,
 # and so has the first axis: <code>older[torch.from_numpy(starts)] = 0</code> blackens
 # those lanes and leaves the others. The newest frame is never black, so do it before you
 # join.</details>
 # <details><summary>Hint 4: whose memory</summary>A slice is a view: writing into
-# <code>self.current[:, 1:]</code> writes into a stack that somebody may still hold. Take a
-# <code>.clone()</code> first. <code>torch.cat</code> makes a new tensor.</details>
+# <code>self.current</code> or into <code>self.current[:, 1:]</code> writes into a stack that
+# was handed out and that somebody may still hold. Take a <code>.clone()</code> first.
+# <code>torch.cat</code> makes a new tensor.</details>
 # <details><summary>"RuntimeError: Tensors must have same number of dimensions"</summary>
 # The stack has four axes, the frames have three. <code>frames[:, None]</code> has
 # four.</details>
 #
-# **Think:** a stack of four frames, four frames of the console apart. How far back does the
-# agent see, and what can it not know?
+# **Think:** from each picture of a stack to the next pass four frames of the console. How
+# far back does the agent see, and what can it not know?
 # <details><summary>Answer</summary>From the oldest to the newest are three decisions, 12
 # frames, a fifth of a second: enough for the ball's direction and speed. What was longer ago
 # is lost, for example how often the ball has been hit, after which it flies
@@ -1214,11 +1239,12 @@ compare("FrameStack")
 # A console frame passes through three wrappers, two functions of chapter 02 and a stack.
 
 # %% [markdown]
-# ### Exercise 3.7 · In which order? · ●●○ · 10 minutes
+# ### Exercise 3.7 · In which order? · ●●○ · 5 minutes
 #
 # Put the three wrappers around the raw game, such that no-ops are frames (half a second at
 # most, as in the Nature paper), and a decision tells of a life that was lost in any of its
-# frames.
+# frames, even if one was given back in the next. To see that, it is tried on a game of two
+# lives: its second frame takes one, its third gives it back.
 
 
 # %%
@@ -1230,41 +1256,61 @@ def wrapped(env: gym.Env, noops_max: int = 30) -> gym.Env:
 
 
 # %%
+class TakesAndGives(gym.Env):
+    """Its second frame takes one of two lives, its third gives it back."""
+
+    action_space = gym.spaces.Discrete(4)
+    observation_space = gym.spaces.Box(0, 255, (1, 1, 3), np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.frame = 0
+        return np.zeros((1, 1, 3), np.uint8), {"lives": 2, "frame": 0}
+
+    def step(self, action):
+        self.frame += 1
+        info = {"lives": 1 if self.frame == 2 else 2, "frame": self.frame}
+        return np.zeros((1, 1, 3), np.uint8), 0.0, False, False, info
+
+
+# %%
 # NBVAL_CHECK_OUTPUT
-def starts():
-    env = wrapped(raw_game())
-    frames = [env.reset()[1]["episode_frame_number"] for _ in range(100)]
-    return len(set(frames)) > 15, max(frames) > 30
+def first_frames(noops_max):
+    env = wrapped(TakesAndGives(), noops_max)
+    first = [env.reset()[1]["frame"] for _ in range(1_000)]
+    return f"{min(first)} to {max(first)}"
 
 
-def lengths():
-    return frames_of_a_decision(wrapped(raw_game(), 0), 50)
-
-
-def told():
-    env, rng = wrapped(raw_game(), 0), np.random.default_rng(0)
-    env.reset(seed=0)
-    return sum(env.step(rng.integers(4))[4]["life_lost"] for _ in range(150))
+def first_decision(entry):
+    env = wrapped(TakesAndGives(), 0)
+    while env.reset()[1]["frame"] > 0:
+        pass  # until it begins without no-ops
+    return str(env.step(NOOP)[4].get(entry))
 
 
 right = [
-    beside("starts: of all kinds, over 30 frames", (True, False), starts),
-    beside("frames of a decision", [4], lengths),
-    beside("lives that are told in 150 decisions", 3, told),
+    beside("frames before the first decision", "0 to 30", first_frames, 30),
+    beside("the same with noops_max=3", "0 to 3", first_frames, 3),
+    beside("frame after the first decision", "4", first_decision, "frame"),
+    beside("life_lost, one taken and given back", "True", first_decision, "life_lost"),
 ]
 
 # %% [markdown]
-# **What you should see:** three times ✅.
+# **What you should see:** four times ✅.
 #
 # <details><summary>Hint 1: the idea</summary>Whatever stands inside <code>RepeatMax</code>
 # counts in frames, whatever stands around it counts in decisions.</details>
 # <details><summary>Hint 2: the call</summary>A wrapper takes the environment inside
-# as its first argument, so the innermost stands next to <code>env</code>.</details>
-# <details><summary>"expected (True, False), yours: (True, True)"</summary>Your no-ops are
-# decisions: each lasts four frames, and the longest start 120.</details>
+# as its first argument, so the innermost stands next to <code>env</code>. The longest
+# start is the second argument of <code>RandomStart</code>.</details>
+# <details><summary>"expected 0 to 30, yours: 0 to 120"</summary>Your no-ops are
+# decisions: each lasts four frames. In the second line, "yours: 0 to 30" says that
+# <code>noops_max</code> was not handed on.</details>
+# <details><summary>"expected True, yours: False"</summary>Your <code>LifeLoss</code>
+# compares once per decision, and misses what happens in between.</details>
 #
-# **Think:** and a start of 30 decisions of no-op instead, two seconds: what would it do to
-# Breakout's four games?
+# **Think:** and a start of 0 to 30 *decisions* of no-op instead, up to two seconds: what
+# would it do to Breakout's four games?
 # <details><summary>Answer</summary>Make one of them. The starts would lie 4 frames apart, and
 # Breakout's serve depends on the frame modulo four.</details>
 
@@ -1372,7 +1418,12 @@ print("of which at the end of a game:", sum(np.logical_and(different, ends)))
 # stacks, 28,224 bytes each, are equal bit by bit in all but 5, and these 5 are ends of
 # games.
 #
-# ### The row at the end
+# ### The row at the end (aside)
+
+# %%
+short = np.diff([facts[-1] for _, _, facts, *_ in rows]) < 4
+inside = sum(np.logical_and(short, ends[1:]))
+print(f"{inside} of {sum(ends)} games ended inside a decision")
 
 # %%
 last = [row for row, odd in zip(rows, different, strict=True) if odd][:1]
@@ -1382,19 +1433,19 @@ frames_apart = np.abs(pictures[0].astype(int) - pictures[1])
 show_frames(
     [*pictures, (frames_apart > 0).astype(np.uint8) * 255],
     ["yours", "ALE's", "where they differ"],
-    alt="The last screen of a game twice, and the pixels in which they differ: a few, "
-    "near the paddle.",
+    alt="One screen as both environments show it, and white on black the pixels in "
+    "which they differ: few, or none in smoke mode.",
     height=2.6,
 )
 
 # %% [markdown]
-# Nearly every game ends inside a decision, not with its last frame. Yours shows the very
-# last frame; ALE takes no new picture then and shows an older one. Where something moved
+# In normal mode all ten end inside a decision, before its fourth frame. Yours shows the
+# very last frame; ALE takes no new picture then and shows an older one. Where something moved
 # in between, they differ. Neither is wrong, and it does not matter: it is
 # the picture after the end, from which no value is taken. But whoever compares two
 # environments has to know about this row, and leave it out.
 #
-# ### Another game
+# ### Another game (aside)
 #
 # Breakout alone proves little: it has few things in it that move. Compare on Pong.
 
@@ -1410,72 +1461,66 @@ print("stacks that differ:", np.count_nonzero(apart), "by", max(apart), "grey le
 # frame first. Green over brown is the difference: the maximum of both colours is a third
 # one. In Breakout things move on black, where the order does not matter.
 #
-# Sixteen grey levels will not hurt an agent. Two orders in one agent might: so the
-# course has a setting for it, `max_over`, and each training keeps to one.
+# So few grey levels will not hurt an agent. Two orders in one agent might: so the course
+# has a setting for it, `max_over`, which is `rgb` or `luminance`, and each training keeps
+# to one.
 #
-# ## One name, four games
+# ## One name, four games (aside)
 #
-# All of these have been called "DQN on Breakout".
+# All of these have been called "DQN on Breakout": the Nature paper, what this course
+# trains on a processor, and the two older notebooks.
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print("recipe       picture  frames  maximum    clip  life ends  FIRE")
+print("recipe      frames  sticky  maximum     clip  life ends  FIRE")
 for name in ("mnih2015", "laptop", "notebook_a", "notebook_b"):
     recipe = get_recipe(name)
-    lanes = make_lanes(recipe, 1)
-    rows = [lanes.reset(seed=1)]
-    for _ in range(60):
-        lanes.send(np.array([NOOP]))
-        rows.append(lanes.recv())
-    frames = np.diff([row.emulator_frames[0] for row in rows])
-    height, width = rows[0].frames.shape[1:]
-    lasts = f"{frames.min()} to {frames.max()}" if np.ptp(frames) else str(frames[0])
-    seen = f"{height:3} × {width}  {lasts:6}  {recipe.max_over:9}"
-    told = f"{recipe.reward_clip:4}  {recipe.terminal_on_life_loss!s:9}"
-    print(f"{name:11} {seen}  {told}  {recipe.fire_at_start}")
+    most = recipe.repeat_frames * recipe.repeat_actions
+    least = (recipe.repeat_frames_min or recipe.repeat_frames) * recipe.repeat_actions
+    length = f"{least} to {most}" if least < most else f"{most}"
+    game = f"{length:6}  {recipe.sticky_probability:<6}  {recipe.max_over:9}"
+    told = f"{recipe.reward_clip:5}  {recipe.terminal_on_life_loss!s:9}"
+    print(f"{name:11} {game} {told}  {recipe.fire_at_start}")
 
 # %% [markdown]
-# The frames of a decision are counted, the rest is what each recipe says. Between the first
-# row, which is the Nature paper, and the old notebooks lies all of this chapter: neither
-# notebook took a maximum, clipped a reward (a limit of `inf` clips nothing) or heard of a
-# lost life. `laptop` is what this course trains with on a processor.
+# Between the first row and the last two lies all of this chapter: neither notebook took a
+# maximum, clipped a reward (a limit of `inf` clips nothing) or heard of a lost life.
 #
-# ## What it costs
+# ## What it costs (aside)
 #
-# The same work, in Python and in C++.
+# The same work, in Python and in C++, and the bare console for comparison.
 
 
 # %%
-def decisions_per_second(decisions: int, step) -> float:
+def decisions_per_second(step, decisions: int = DECISIONS // 3) -> float:
     started = time.perf_counter()
     for _ in range(decisions):
         step()
     return decisions / (time.perf_counter() - started)
 
 
-yours, theirs = Yours(noops_max=0), Theirs(noops_max=0, lanes=8)
-theirs.begin(), yours.begin(0)
+console, yours = raw_game(frameskip=4), Yours(noops_max=0)
+theirs, fires = Theirs(noops_max=0, lanes=4), np.full(4, FIRE)
+console.reset(), yours.begin(0), theirs.env.reset()
 
 
 def step_yours():
-    _, (_, ended, *_) = yours.step(FIRE)
-    if ended:
+    if yours.step(FIRE)[1][1]:
         yours.begin(0)
 
 
-fires = np.full(8, FIRE)
-speed = decisions_per_second(DECISIONS // 2, step_yours)
-their_speed = 8 * decisions_per_second(DECISIONS // 2, lambda: theirs.env.step(fires))
-print(f"yours {speed:,.0f} decisions a second, ALE's {their_speed:,.0f} in eight games")
-print(f"{their_speed / speed:.1f} times as many")
+print("decisions a second:")
+print(f"console {decisions_per_second(lambda: console.step(NOOP)):,.0f}")
+print(f"yours   {decisions_per_second(step_yours):,.0f}")
+ales = 4 * decisions_per_second(lambda: theirs.env.step(fires))
+print(f"ALE's   {ales:,.0f} in four games")
 
 # %% [markdown]
-# On two cores that had other work to do, 1.3 to 1.8 times as many. That is less than one expects
-# of C++, and the reason is worth knowing: nearly all of the time goes into four frames of
-# the console, and both need them. A decision of one game cost 0.51 ms of computing time in
-# yours and 0.42 in ALE's. What ALE has is threads. It plays as many games at once as there
-# are cores, and while they play, Python is free to train the network. Chapters 08 and 10
-# live on that.
+# Your numbers depend on your machine, and on what else it does. C++ is less of a gain than
+# one expects, and the first row says why: a good part of a decision is four frames of the
+# console, and both need them. What ALE has is threads. It plays as many games at once as
+# there are cores, and while they play, Python is free to train the network. Chapters 08 and
+# 10 live on that.
 #
 # ## Summary
 #
@@ -1495,9 +1540,9 @@ progress()
 # %% [markdown]
 # ## Quiz
 #
-# 1. The second old notebook reports the lengths of its ten test games: 414, 4997, 5000,
-# 4994, 693, 448, 365, 390, 507 and 307 decisions. Three games ran into the limit of 10,000
-# steps of the game, two per decision. Why are these three not equal?
+# 1. (After the aside on waiting.) The second old notebook reports the lengths of its ten
+# test games: 414, 4997, 5000, 4994, 693, 448, 365, 390, 507 and 307 decisions. Three games
+# ran into the limit of 10,000 steps of the game, two per decision. Why are these three not equal?
 # <details><summary>Answer</summary>The random actions at the start are steps of the game, too,
 # and count against the limit. 4,997 decisions leave 6 or 7 for the start, 5,000 leave none
 # or one, 4,994 leave 12 or 13.</details>
@@ -1521,7 +1566,7 @@ progress()
 # of the next run 5 points lower, and is the agent worse?
 # <details><summary>Answer</summary>The score is the sum of what the environment pays, and a
 # game has five lives. What is for the learner only must be added where the learner reads
-# it, after the score has been counted; so stands <code>clip_reward</code>.</details>
+# it, after the score has been counted, as <code>clip_reward</code> is applied.</details>
 #
 # Your environment hands out 7,056 new bytes with every decision, and DQN wants to keep a
 # million of them. Chapter 04 builds the memory for that.

@@ -73,7 +73,7 @@ def test_a_piece_without_a_check_is_a_key_error():
 def test_the_reference_passes_as_fast_as_itself(known):
     verdict = judge(known.name, known.reference)
     assert verdict.passed and verdict.message == "", verdict
-    assert 0.5 < verdict.ratio < 2
+    assert 1 / 3 < verdict.ratio < 3  # both ran the same code, on a machine with other work
 
 
 @pytest.mark.parametrize("known, version", RIGHT, ids=[f"{e.name}: {v.make}" for e, v in RIGHT])

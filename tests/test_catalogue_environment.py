@@ -264,6 +264,10 @@ OUTSIDE = {
         "RepeatMax", steps(RepeatMax, observation=lambda r: r["observation"] / 1.0),
         "210 × 160 × 3 float64, expected 210 × 160 × 3 uint8",
     ),
+    "the largest pixel": (
+        "RepeatMax", steps(RepeatMax, observation=lambda r: np.max(r["observation"])),
+        "is a single number, expected 210 × 160 × 3 uint8",
+    ),
     "four values": (
         "RepeatMax", result_of(RepeatMax, "step", lambda r: (*r[:2], r[2] or r[3], r[4])),
         "a tuple of 4, expected a tuple of observation, reward, terminated, truncated and info",
@@ -316,6 +320,12 @@ OUTSIDE = {
         "clip_reward", lambda rewards, limit=1.0: [max(-limit, min(limit, r)) for r in rewards],
         "of type list",
     ),
+    "a view": (
+        "clip_reward", lambda rewards, limit=1.0: (
+            rewards[:] if max(abs(rewards)) <= 0.5 else np.clip(rewards, -limit, limit)
+        ),
+        "the result is the argument itself, or a view of it; expected a new array",
+    ),
     "squashed": (
         "clip_reward", lambda rewards, limit=1.0: np.tanh(rewards),
         "a reward of 1 becomes 0.761594, expected 1",
@@ -342,6 +352,50 @@ def test_wrong_pieces_outside_the_catalogue_get_the_first_fact(name, piece, fact
     verdict = judge(name, piece)
     assert not verdict.passed and verdict.attempted
     assert verdict.wrong is None and fact in verdict.message, verdict.message
+
+
+class NotTerminated(LifeLoss):
+    """Two mistakes at once: it asks for `lives` in every game, and forgets `truncated`."""
+
+    def step(self, action):
+        before = self._lives
+        *result, info = super().step(action)
+        return (*result, info | {"life_lost": info["lives"] < before and not result[2]})
+
+
+class EitherWay(LifeLoss):
+    """`not terminated or truncated` is `(not terminated) or truncated`."""
+
+    def step(self, action):
+        before = self._lives
+        *result, info = super().step(action)
+        lost = info.get("lives", 0) < before and not result[2] or result[3]
+        return (*result, info | {"life_lost": lost})
+
+
+class AsInt(LifeLoss):
+    def step(self, action):
+        *result, info = super().step(action)
+        return (*result, info | {"life_lost": int(info["life_lost"])})
+
+
+@pytest.mark.parametrize("piece, hint", [(NotTerminated, 1), (EitherWay, 1), (AsInt, 2)])
+def test_the_hint_follows_the_symptom(piece, hint):
+    """Whoever overlooks an end is sent to read about what has to be kept."""
+    verdict = judge("LifeLoss", piece)
+    assert not verdict.passed and (verdict.wrong, verdict.hint) == (None, hint), verdict.message
+
+
+def test_of_a_single_frame_the_expected_picture_is_named_both_ways():
+    """ "expected frame 2" contradicts the chapter, where the frame before joins in."""
+
+    class Black(RepeatMax):
+        def step(self, action):
+            shown, *rest = super().step(action)
+            return (shown if self.repeat > 1 else shown * 0, *rest)
+
+    verdict = judge("RepeatMax", Black)
+    assert "is black, expected frame 1, alone or in the maximum with frame 0." in verdict.message
 
 
 def test_an_environment_without_lives_is_told():
@@ -393,7 +447,10 @@ OTHER = {
     ],
     "LifeLoss": [Games((_CUT, _LONG, _OVER, _CUT, _CUT), (9, 50, 50, 3, 50))],
     "clip_reward": [
-        Rewards(tuple(np.linspace(-9, 9, 49).tolist()), limit) for limit in (None, 2.0, np.inf)
+        *(
+            Rewards(tuple(np.linspace(-9, 9, 49).tolist()), limit) for limit in (None, 2.0, np.inf)
+        ),
+        Rewards((0.25, -0.5), 2.0),
     ],
     "FrameStack": [
         Pushes(tuple("".join(random.Random(10 * k + n).choice("x....") for n in range(4))

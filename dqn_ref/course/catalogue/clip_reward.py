@@ -2,7 +2,8 @@
 
 Contract: `dqn_ref.pieces.CONTRACTS["clip_reward"]`. In words: rewards above `limit` become `limit`,
 those below `-limit` become `-limit`, all others stay what they are; float32 comes and goes, `limit`
-may be infinite, and the argument is not changed: the caller adds it up as the score.
+may be infinite. The result is a new array and the argument is not changed: the caller adds it up as
+the score.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ class Rewards:
         yield Fact("the argument", tuple(words(rewards[place]) for place in changed), tell, 2)
         if form == expected:
             yield self._values(result)
+            shared = np.shares_memory(result, rewards)
+            tell = "the result is the argument itself, or a view of it; expected a new array"
+            yield Fact("a new array", not shared, tell, 2)
 
     def _values(self, result: np.ndarray) -> Fact:
         limit = 1.0 if self.limit is None else self.limit
@@ -186,6 +190,28 @@ def _dropped(rewards, limit=1.0):
 )
 def _in_place(rewards, limit=1.0):
     return np.clip(rewards, -limit, limit, out=rewards)
+
+
+@wrong(
+    "the argument itself at infinity",
+    2,
+    "Your function equals one that hands back its argument where the limit is infinite. Whoever "
+    "changes the learner's rewards then changes the score: return a copy.",
+)
+def _itself_at_infinity(rewards, limit=1.0):
+    return rewards if np.isinf(limit) else np.clip(rewards, -limit, limit).astype(np.float32)
+
+
+@wrong(
+    "the argument itself if nothing is clipped",
+    2,
+    "Your function equals one that hands back its argument where no reward lies beyond the limit. "
+    "Whoever changes the learner's rewards then changes the score: return a copy.",
+)
+def _itself_if_within(rewards, limit=1.0):
+    if (np.abs(rewards) <= limit).all():
+        return rewards
+    return np.clip(rewards, -limit, limit).astype(np.float32)
 
 
 @wrong(

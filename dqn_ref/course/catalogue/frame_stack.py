@@ -28,8 +28,7 @@ from dqn_ref.frames import FrameStack
 
 HINTS = {
     1: "drop the oldest, append the newest at the end; in lanes that start, all older are zeros",
-    2: "torch.cat([older, frames[:, None]], dim=1); older = self.current[:, 1:]; "
-    "torch.from_numpy(starts)",
+    2: "torch.cat([older, frames[:, None]], dim=1); older = self.current[:, 1:]; all of it uint8",
     3: "black the older frames of the lanes that start, before the new frame is put behind them",
     4: "return a new tensor each time; write neither into it later nor into the caller's frames",
 }

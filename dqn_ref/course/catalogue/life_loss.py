@@ -19,7 +19,7 @@ from dqn_ref.wrappers import LifeLoss
 HINTS = {
     1: "lost: fewer lives than before, and neither terminated nor truncated; the game and its "
     "flags stay what they are",
-    2: 'info.get("lives", 0); {**info, "life_lost": ...}; also in reset, with False',
+    2: 'info.get("lives", 0); {**info, "life_lost": ...}, a bool; also in reset, with False',
     3: "remember the lives in reset, and after every step",
 }
 

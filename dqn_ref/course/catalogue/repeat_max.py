@@ -28,9 +28,10 @@ from dqn_ref.wrappers import RepeatMax
 HINTS = {
     1: "the action is played `repeat` times; points are a sum; the picture is the maximum of the "
     "last two frames that were played",
-    2: "self.env.step(action) in a loop; previous and current; np.maximum; np.array copies what "
-    "the emulator hands out",
-    3: "the end: leave the loop as soon as the game is terminated or truncated",
+    2: "self.env.step(action) in a loop; np.maximum, not np.max; np.array copies what the "
+    "emulator hands out",
+    3: "the end: leave the loop as soon as the game is terminated or truncated; self.latest is "
+    "renewed with every frame",
     4: "life_lost: True if any of the repeated frames had it and the game goes on",
 }
 

@@ -129,6 +129,8 @@ class NumberedGame(gymnasium.Env):
 
     def name_of(self, picture: Any) -> str:
         """What a picture is, in words."""
+        if isinstance(picture, (np.generic, int, float)):
+            return "a single number"
         if not isinstance(picture, np.ndarray):
             return f"of type {type(picture).__name__}"
         if picture.shape != self.shape or picture.dtype != np.uint8:
@@ -149,7 +151,7 @@ class NumberedGame(gymnasium.Env):
 
 
 def _by(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape)) or "a single number,"
+    return " × ".join(map(str, shape)) or "a single number of type"
 
 
 def listed(parts) -> str:

@@ -113,8 +113,12 @@ def _life_lost(game: NumberedGame, info: dict, story: str, hint: int) -> Fact:
         tell = f'the info {where} has no entry "life_lost"'
         return Fact(what, "missing", tell, 2)
     got = flag(info["life_lost"])
+    if game.ended:  # its flags are what was overlooked
+        hint = 1
     if isinstance(got, bool) and not isinstance(info["life_lost"], (bool, np.bool_)):
         got = f"{words(info['life_lost'])}, of type {type(info['life_lost']).__name__}"
+    if not isinstance(got, bool):
+        hint = 2
     story = story or f"after reset {game.number + 1} "
     tell = f'{story}info["life_lost"] is {words(got)}, expected {expected}'
     return Fact(what, got, tell, hint)

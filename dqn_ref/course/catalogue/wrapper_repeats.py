@@ -122,6 +122,7 @@ class Decisions:
         allowed, text, inside = [expected], f"frame {game.frame}", False
         if game.frame:
             allowed.append(np.maximum(game.picture(game.frame - 1), expected))
+            text += f", alone or in the maximum with frame {game.frame - 1}"
             inside = game.ended and count < self._repeat
         if game.frame and count > 1:
             del allowed[0]
@@ -133,7 +134,9 @@ class Decisions:
         name = game.name_of(shown)
         if not fits:
             text = f"{' × '.join(map(str, self.shape))} uint8"
-        blamed = 2 if self.one_array and name == f"frame {game.frame}" else 1
+        blamed = 3 if self._repeat == 1 else 1
+        if not fits or (self.one_array and name == f"frame {game.frame}"):
+            blamed = 2
         return Picture(what, shown if fits else name, "", blamed, name, text)
 
     @property

@@ -171,6 +171,37 @@ class MeanOfTwo(Repeats):
 
 
 @wrong(
+    "keeps the frame of the reset",
+    3,
+    "Your wrapper equals one that keeps a frame in `reset` and never renews it: with `repeat=1`, "
+    "every picture of a game is laid over its first one. The frame to keep is the latest.",
+)
+class KeepsFirst(Repeats):
+    def step(self, action):
+        first = self.newest
+        result = super().step(action)
+        self.newest = first
+        return result
+
+
+@wrong(
+    "keeps the maximum",
+    3,
+    "Your wrapper equals one that keeps the picture it has shown, and takes the next maximum with "
+    "it: with `repeat=1`, whatever moves leaves a trail. The frame to keep is the latest.",
+)
+class KeepsMaximum(Repeats):
+    def shown(self, frames):
+        self.maximum = super().shown(frames)
+        return self.maximum
+
+    def step(self, action):
+        result = super().step(action)
+        self.newest = self.maximum
+        return result
+
+
+@wrong(
     "keeps no copy",
     2,
     "Your wrapper equals one that keeps the frame without copying it. Where the environment writes "

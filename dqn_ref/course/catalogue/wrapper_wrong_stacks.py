@@ -43,8 +43,8 @@ class Keeps:
 @wrong(
     "newest frame first",
     1,
-    "Your stack equals one that puts the newest frame first. Memory and network have it last: to "
-    "an agent that acts on yours, every ball flies backwards.",
+    "Your stack equals one that puts the newest frame first. Network and replay memory (chapters "
+    "04, 05) have it last: to an agent that acts on yours, every ball flies backwards.",
 )
 class NewestFirst(Keeps):
     def shown(self, breaks):
@@ -65,8 +65,8 @@ class NeverBreaks(Keeps):
 @wrong(
     "first frame repeated",
     3,
-    "Your stack equals one that fills the beginning of a game with its first frame. The memory "
-    "fills it with zeros: the agent would act on states that it never learns from.",
+    "Your stack equals one that fills the beginning of a game with its first frame. The replay "
+    "memory of chapter 04 fills it with zeros: the agent would act on states it never learns from.",
 )
 class FirstRepeated(Keeps):
     def blacken(self, older, breaks, frames):
@@ -202,6 +202,18 @@ class BlackensBefore(Keeps):
 
 
 @wrong(
+    "blackens all of the stack before",
+    4,
+    "Your stack equals one that writes `self.current[starts] = 0` before it joins. That tensor was "
+    "handed out with the last push: a game's last state turns black in the hands of its reader.",
+)
+class BlackensAllBefore(Keeps):
+    def blacken(self, older, breaks, frames):
+        older[breaks] = 0
+        self.kept[breaks] = 0
+
+
+@wrong(
     "current stays black",
     1,
     "Your stack equals one that returns the new stack and never renews `current`. The training "
@@ -311,7 +323,7 @@ class LanesMixed(Keeps):
     "writes into the caller's frames",
     4,
     "Your stack equals one that blackens the frames it was given where a lane starts. They belong "
-    "to the caller, who stores them in the memory.",
+    "to the caller, who keeps them for learning (chapter 04).",
 )
 class BlackensGiven(Keeps):
     def joined(self, older, frames, breaks):

@@ -145,7 +145,7 @@ class _TableGame(gymnasium.Env):
         raise NotImplementedError
 
 
-class _PixelGame(_TableGame):
+class PixelGame(_TableGame):
     """A table game whose observation is a picture, u8[210, 160, 3], drawn once per state."""
 
     def __init__(self, *, max_steps: int, render_mode: str | None = None):
@@ -166,7 +166,7 @@ class _PixelGame(_TableGame):
         return self._frames[self._state].copy()  # the caller owns it
 
 
-class Chain(_PixelGame):
+class Chain(PixelGame):
     """Five places in a row; a lit block shows where you are.
 
     Actions: 0 left, 1 right, one place a step. Stepping out of the last place to the right ends
@@ -262,7 +262,7 @@ def _is_gallery_start(state: int) -> bool:
 _Gallery.start_states = tuple(filter(_is_gallery_start, range(_Gallery.num_states)))
 
 
-class ShootingGallery(_Gallery, _PixelGame):
+class ShootingGallery(_Gallery, PixelGame):
     """One shot at a target that swings to and fro: aim ahead, so know which way it moves.
 
     The target moves one column a step between the walls of eight columns (0 to 7). The gun

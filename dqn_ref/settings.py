@@ -216,6 +216,12 @@ class Recipe:
                 f"frame_height ({self.frame_height}) and crop_top ({self.crop_top}) must fit into "
                 f"resize_height ({self.resized_shape[0]})"
             )
+        first_steps = (self.n_step - 1) * self.lanes  # before that the memory has nothing to draw
+        if self.learning_starts < first_steps:
+            raise RecipeError(
+                f"learning_starts ({self.learning_starts}) must be at least {first_steps}: "
+                f"{self.n_step}-step returns of {self.lanes} lanes are not complete before"
+            )
         if self.learning_starts >= self.memory_frames:
             raise RecipeError(
                 f"learning_starts ({self.learning_starts}) must be below memory_frames "

@@ -143,6 +143,52 @@ class DropsTheBatch(Plain):
         return super().forward(states).squeeze(0)
 
 
+class FlattensTheBatch(Plain):
+    def forward(self, states):
+        return self.head(self.convolutions(self.scaled(states)).flatten())
+
+
+class UsualBatchNorm(Plain):
+    """As tutorials have it; a single state in training mode is an error of PyTorch's own."""
+
+    def meddle(self, given):
+        for place, layer in enumerate(self.convolutions):
+            if isinstance(layer, nn.Conv2d):
+                norm = nn.BatchNorm2d(layer.out_channels)
+                self.convolutions[place] = nn.Sequential(layer, norm)
+
+
+class PadsTheLayerOnly(Plain):
+    """The count of what comes out of the convolutions knows of no padding."""
+
+    def instead(self, given):
+        return {"conv1_padding": 0}
+
+    def meddle(self, given):
+        self.convolutions[0].padding = (given["conv1_padding"],) * 2
+
+
+class PadsOneSide(Plain):
+    """The layer pads both sides, the count one: 43 pixels instead of 44 leave 9 places, not 10."""
+
+    def __init__(self, num_actions, frame_shape=(84, 84), *rest, **more):
+        padding = more.get("conv1_padding", 0)
+        super().__init__(num_actions, tuple(n + padding for n in frame_shape), *rest,
+                         **more | {"conv1_padding": 0})  # fmt: skip
+        self.convolutions[0].padding = (padding, padding)
+
+
+class ShuffledFrames(Plain):
+    def scaled(self, states):
+        return states.roll(1, dims=1).float() / 255
+
+
+class FirstLayerDetached(Plain):
+    def forward(self, states):
+        first = self.convolutions[0](self.scaled(states)).detach()
+        return self.head(self.convolutions[1:](first).flatten(1))
+
+
 class Doubles(Plain):
     def forward(self, states):
         return super().forward(states).double()
@@ -206,12 +252,22 @@ class HidesACorner(Plain):
     [
         (Elu, "the Q-values of a black state are", 1),
         (DividesBy250, "the Q-values of a white state are", 4),
-        (FewerFilters, "it has 32, 16,384, 18,432 and it lacks 64, 32,768, 36,864", 3),
+        (FewerFilters, "have 32 numbers, not 64; 16,384 numbers, not 32,768; 18,432 num", 3),
         (LayersInAList, "has 0 parameters, expected 113,316; layers are found in attributes", 3),
         (Lazy, "a lazy layer has no weights before the first batch", 3),
         (ViewsItsMaps, "raises RuntimeError (line ", None),
         (FeedsBytes, "raises RuntimeError", None),
-        (DropsTheBatch, "a batch of one have shape (4,), expected (1, A)", 2),
+        (DropsTheBatch, "a batch of one have shape (4,), expected (1, 4): the batch is lost", 2),
+        (
+            FlattensTheBatch,
+            "(4,), expected (1, 4): the batch is lost on the way, as `flatten()`",
+            2,
+        ),
+        (UsualBatchNorm, "the network has a layer of kind BatchNorm2d, which neither paper's", 1),
+        (PadsTheLayerOnly, "has 32,768 numbers, not 65,536", 5),
+        (PadsOneSide, "has 32,768 numbers, not 65,536", 5),
+        (ShuffledFrames, "the Q-values of a random state are", 3),
+        (FirstLayerDetached, "2 of 10 weights and biases get no gradient, and would never", 2),
         (Doubles, "Q-values are float64, expected float32", 4),
         (Arrays, "`forward` returns a ndarray, expected a tensor", 2),
         (Tuples, "`forward` returns a tuple, expected a tensor", 2),
@@ -236,7 +292,7 @@ def test_the_parameters_that_differ_are_told():
     """A bare total does not tell which layer to look at."""
     (version,) = (v for v in KNOWN.wrong if v.slug == "newest frame alone")
     message = judge("QNetwork", version.piece).message
-    assert "(of its weights and biases, it has 2,048 and it lacks 8,192)" in message
+    assert "One of its weights or biases has 2,048 numbers, not 8,192." in message
 
 
 class OnlyTheDefaults(Plain):
@@ -249,7 +305,65 @@ class OnlyTheDefaults(Plain):
 def test_a_network_for_one_size_of_frames_is_refused():
     """Most tutorials write 3,136 into the code; other frames would stop a training there."""
     verdict = judge("QNetwork", OnlyTheDefaults)
-    assert not verdict.passed and "it has 1,605,632 and it lacks 32,768" in verdict.message
+    assert not verdict.passed and "has 1,605,632 numbers, not 32,768" in verdict.message
+
+
+class OwnFrames(NamedLayers):
+    """A network of other make, whose input is changed by `before`."""
+
+    before = staticmethod(lambda states: states)
+
+    def forward(self, states):
+        return super().forward(type(self).before(states))
+
+
+def _black_but_newest(states):
+    kept = states.clone()
+    kept[:, :-1] = 0
+    return kept
+
+
+@pytest.mark.parametrize(
+    "before, slug, hint",
+    [
+        (lambda states: states[:, -1:].repeat(1, states.shape[1], 1, 1),
+         "newest frame in every place", 3),
+        (_black_but_newest, "older frames are black", 3),
+        (lambda states: torch.flip(states, [1]), "stack reversed", 3),
+        (lambda states: states if states.max() > 1 else states * 255.0,
+         "divided where it is bright", 4),
+    ],
+)  # fmt: skip
+def test_mistakes_with_frames_are_named_in_networks_of_other_make(before, slug, hint):
+    """They train and play, worse: a bare list of Q-values would send the learner elsewhere."""
+    verdict = judge("QNetwork", type("Own", (OwnFrames,), {"before": staticmethod(before)}))
+    assert (verdict.wrong, verdict.hint) == (slug, hint), verdict.message
+
+
+def test_a_forward_without_gradients_is_named():
+    """Its values are right, and its training never begins."""
+
+    class Asks(NamedLayers):
+        @torch.no_grad()
+        def forward(self, states):
+            return super().forward(states)
+
+    verdict = judge("QNetwork", Asks)
+    assert verdict.wrong == "nothing learns" and "torch.no_grad()" in verdict.message
+
+
+def test_no_warning_of_pytorchs_stands_beside_the_verdict(recwarn):
+    """Frames that are too small leave a layer without inputs, and PyTorch warns, with a path."""
+
+    class Accepts(Plain):
+        def __init__(self, num_actions, frame_shape=(84, 84), *rest, **more):
+            small = min(frame_shape) < 36
+            super().__init__(num_actions, (36, 36) if small else frame_shape, *rest, **more)
+            if small:
+                self.head[0] = nn.Linear(0, 512)
+
+    assert "is accepted, expected ValueError" in judge("QNetwork", Accepts).message
+    assert not recwarn.list
 
 
 # --- what may vary, and no more -------------------------------------------------------------------

@@ -839,3 +839,11 @@ def test_a_flag_gives_the_value_of_its_type(field):
     found = train_parser().parse_args(["--run-dir", "x", flag, as_text(value)])
     assert getattr(found, field) == value
     assert type(getattr(found, field)) is type(getattr(Recipe(), field))
+
+
+def test_learning_cannot_start_before_there_is_anything_to_learn_from():
+    """Catches: a training that ends after its first steps, with a traceback about its memory."""
+    with pytest.raises(RecipeError, match="learning_starts .31. must be at least 32"):
+        get_recipe("laptop", learning_starts=31)
+    assert get_recipe("laptop", learning_starts=32).learning_starts == 32
+    assert get_recipe("laptop", learning_starts=0, n_step=1).learning_starts == 0

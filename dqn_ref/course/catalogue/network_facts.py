@@ -14,6 +14,7 @@ from torch.nn.parameter import UninitializedTensorMixin
 
 from dqn_ref.course.catalogue.judging import Difference, Fact
 
+NUMBER_OF_STATES = 6  # of a batch: black, white, grey, and three random ones
 _CLOSE = 1e-4  # of the largest Q-value: another order of operations, and no mistake
 
 
@@ -21,7 +22,8 @@ _CLOSE = 1e-4  # of the largest Q-value: another order of operations, and no mis
 class Outputs(Fact):
     """Q-values with known weights: one array for each order of flattening, the usual one first.
 
-    The reference and the wrong versions flatten in the usual order.
+    The reference and the wrong versions flatten in the usual order. Rows are the states of
+    `network_scenes.random_states`, and behind them those of bytes 0 and 1.
     """
 
     def same(self, other: Fact) -> bool:
@@ -33,13 +35,21 @@ class Outputs(Fact):
         mine, its = self.value[0], expected.value[0]
         rows = [row for row in range(len(its)) if not _close(mine[row], its[row], its)]
         row = rows[0] if rows else 0
-        names = ("a black state", "a white state", "a random state")
+        # Black is 0 however it is scaled: only what follows can be wrong about it. Who answers
+        # rightly to one shade in all places scales rightly, and mixes up frames or places.
+        name, hint = {
+            0: ("a black state", 1),
+            1: ("a white state", 4),
+            2: ("a state of one grey", 4),
+            NUMBER_OF_STATES: ("a state of bytes 0 and 1", 4),
+        }.get(row, ("a random state", 3))
         sentence = (
             f"with weights that the check writes into the network, the Q-values of "
-            f"{names[min(row, 2)]} are {_numbers(mine[row])}, expected {_numbers(its[row])}"
+            f"{name} are {_numbers(mine[row])}, expected {_numbers(its[row])}"
         )
-        # Black is 0 however it is scaled: only what follows can be wrong about it.
-        return Difference(sentence, self.hint or (1 if row == 0 else 4))
+        if row == NUMBER_OF_STATES:
+            sentence += "; all others are right. A byte of 1 is nearly black, and not white"
+        return Difference(sentence, self.hint or hint)
 
 
 @dataclass(frozen=True)
@@ -60,18 +70,13 @@ class Sizes(Fact):
         return isinstance(other, Sizes) and sum(self.value) == sum(other.value)
 
     def difference(self, expected: Fact) -> Difference:
-        more = Counter(self.value) - Counter(expected.value)
-        less = Counter(expected.value) - Counter(self.value)
+        more = sorted((Counter(self.value) - Counter(expected.value)).elements())
+        less = sorted((Counter(expected.value) - Counter(self.value)).elements())
         sentence = f"the network has {sum(self.value):,} parameters, expected {expected.words()}"
         if not self.value:
             sentence += "; layers are found in attributes, nn.Sequential and nn.ModuleList only"
         elif len(more) + len(less) <= 6:
-            told = [
-                f"{kind} {_join(f'{size:,}' for size in counts.elements())}"
-                for kind, counts in (("it has", more), ("it lacks", less))
-                if counts
-            ]
-            sentence += f" (of its weights and biases, {' and '.join(told)})"
+            sentence += f". {_other_sizes(more, less)}"
         return Difference(sentence, self.hint)
 
     def words(self) -> str:
@@ -110,6 +115,16 @@ def made_of(network) -> Fact | None:
     return None
 
 
+def normalisation(network: nn.Module) -> Fact:
+    """Which layers of a network normalise what goes through them."""
+    kinds = {type(m) for m in network.modules() if type(m).__module__.startswith("torch.")}
+    names = sorted(kind.__name__ for kind in kinds if "Norm" in kind.__name__)
+    tell = f"the network has a layer of kind {_join(names)}, which neither paper's network has"
+    if any(name.startswith("BatchNorm") for name in names):
+        tell += ". A state's values then depend on what else is in the batch"
+    return Fact("normalisation", _join(names), tell, 1)
+
+
 def sizes_fact(network: nn.Module, hint: int) -> Fact:
     sizes = sorted(p.numel() for p in network.parameters() if p.requires_grad)
     return Sizes("parameters", tuple(sizes), hint=hint)
@@ -142,6 +157,20 @@ def _first_biases(what: str, largest: float, bound: float) -> Fact:
 def _all_of_size(network: nn.Module, count: int) -> torch.Tensor | None:
     found = [p.detach().flatten() for p in network.parameters() if p.numel() == count]
     return torch.cat(found) if found else None
+
+
+def _other_sizes(more: list[int], less: list[int]) -> str:
+    """Which parameters have other sizes than expected, in a sentence without a full stop."""
+    if len(more) == len(less):
+        pairs = [f"{has:,} numbers, not {due:,}" for has, due in zip(more, less, strict=True)]
+        one = "One of its weights or biases has" if len(pairs) == 1 else "Weights or biases have"
+        return f"{one} {'; '.join(pairs)}"
+    told = [
+        f"{word} {' and '.join(f'{size:,}' for size in sizes)} numbers"
+        for word, sizes in (("too many: those of", more), ("missing: those of", less))
+        if sizes
+    ]
+    return f"Weights or biases that are {'; '.join(told)}"
 
 
 def _close(one: np.ndarray, other: np.ndarray, scale: np.ndarray | None = None) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,14 +25,15 @@ from torch import nn
 
 from dqn_ref.course.catalogue.judging import Fact, Trace
 from dqn_ref.course.catalogue.network_facts import (
+    NUMBER_OF_STATES,
     Optional,
     Outputs,
     first_weights,
     made_of,
+    normalisation,
     sizes_fact,
 )
 
-_STATES = 5  # black, white, dim, and two random ones
 _ORDERS = (1, 2, 0), (0, 2, 1), (2, 1, 0)  # of maps (0), rows (1), columns (2); PyTorch's is 0 1 2
 
 
@@ -50,32 +52,38 @@ class Values:
     as_trained: bool = False  # laid out as the training does, and fed with windows of a memory
 
     def observe(self, piece: Callable, seen: Trace | None) -> Iterator[Fact]:
-        network = piece(*self.arguments, **self.keywords)
+        network = build(piece, self.arguments, self.keywords)
         states = self._states()
         wrong = made_of(network)
         if wrong:
             yield wrong
             return
+        yield normalisation(network)
         yield sizes_fact(network, self.hint or 3)
         if self.as_trained:
             network = copy.deepcopy(network).to(memory_format=torch.channels_last)
         fill(network)
         kept = states.clone()
-        values = network(states)
-        makeup = _makeup(values, (len(states), self.arguments[0]))
-        yield makeup
-        if makeup.value != "well made":
-            return
+        answers = []
+        for batch in (states[3:4], states):  # one state first: a lost batch dimension shows there
+            answers.append(network(batch))
+            makeup = _makeup(answers[-1], (len(batch), self.arguments[0]))
+            yield makeup
+            if makeup.value != "well made":
+                return
+        alone, values = answers
         yield _unchanged(torch.equal(states, kept))
         repeats = torch.equal(values, network(states))
         tell = "two calls with the same states give different Q-values, as dropout does"
         yield Fact("calls repeat", repeats, tell, 1)
         if not repeats:  # what it is without its dice
             values = network.eval()(states)
-        orders = [values, *self._other_orders(network, states)]
+        orders = [torch.cat([values, network(_dark(states))])]
+        if seen is None:  # the reference and the wrong versions flatten in the usual order
+            orders += self._other_orders(network, states)
         arrays = tuple(found.detach().numpy().copy() for found in orders)
         yield Outputs("Q-values", arrays, hint=self.hint)
-        yield from _habits(network, states)
+        yield from _habits(network, states, alone)
 
     def _states(self) -> torch.Tensor:
         shape = self.arguments[1] if len(self.arguments) > 1 else (84, 84)
@@ -94,7 +102,7 @@ class Values:
             with torch.no_grad():
                 upright = weights[0].shape == (flat, self.hidden)
                 weights[0].copy_(turned.T if upright else turned.reshape(weights[0].shape))
-                found.append(network(states))
+                found.append(torch.cat([network(states), network(_dark(states))]))
         fill(network)
         return found
 
@@ -107,7 +115,7 @@ class Trap:
 
     def observe(self, piece: Callable, seen: Trace | None) -> Iterator[Fact]:
         try:
-            piece(*self.values.arguments, **self.values.keywords)
+            build(piece, self.values.arguments, self.values.keywords)
         except ValueError:
             yield Optional("Q-values", ())
             return
@@ -123,7 +131,7 @@ class Counted:
     arguments: tuple
 
     def observe(self, piece: Callable, seen: Trace | None) -> Iterator[Fact]:
-        network = piece(*self.arguments)
+        network = build(piece, self.arguments, {})
         yield made_of(network) or sizes_fact(network, 3)
 
 
@@ -136,7 +144,7 @@ class FirstWeights:
     layers: tuple[tuple[int, int, int], ...]  # weights, biases, inputs of each unit
 
     def observe(self, piece: Callable, seen: Trace | None) -> Iterator[Fact]:
-        networks = [piece(*self.arguments, **self.keywords) for _ in range(2)]
+        networks = [build(piece, self.arguments, self.keywords) for _ in range(2)]
         wrong = made_of(networks[0])
         if wrong:
             yield wrong
@@ -162,7 +170,7 @@ class Refusal:
 
     def observe(self, piece: Callable, seen: Trace | None) -> Iterator[Fact]:
         try:
-            piece(*self.arguments, **self.keywords)
+            build(piece, self.arguments, self.keywords)
         except (ValueError, NotImplementedError) as error:
             if isinstance(error, NotImplementedError):
                 raise
@@ -175,16 +183,34 @@ class Refusal:
             yield Fact(self.what, "accepted", f"{self.what} is accepted, expected ValueError", 5)
 
 
+def build(piece: Callable, arguments: tuple, keywords: dict[str, Any]) -> Any:
+    """What the piece makes of these arguments.
+
+    PyTorch warns of a layer without inputs, which is what a network of frames too small has; that
+    such frames are to be refused is said by the check itself.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        return piece(*arguments, **keywords)
+
+
 def random_states(stack: int, height: int, width: int) -> torch.Tensor:
-    """Five states, `(5, stack, height, width)` uint8: black, white, dim, and two random ones.
+    """Six states, `(6, stack, height, width)` uint8: black, white, grey, and three random ones.
 
     They are cut out of longer windows, as a memory gives them, and do not lie in one piece.
     """
     rng = np.random.default_rng([stack, height, width])
-    windows = rng.integers(0, 256, size=(_STATES, stack + 1, height, width), dtype=np.uint8)
-    windows[0], windows[1] = 0, 255
-    windows[2] //= 3
+    windows = rng.integers(
+        0, 256, size=(NUMBER_OF_STATES, stack + 1, height, width), dtype=np.uint8
+    )
+    windows[0], windows[1], windows[2] = 0, 255, 200
+    windows[3] //= 3
     return torch.from_numpy(windows)[:, 1:]
+
+
+def _dark(states: torch.Tensor) -> torch.Tensor:
+    """A batch of one state of bytes 0 and 1."""
+    return (states[-1:] > 127).to(torch.uint8)
 
 
 @torch.no_grad()
@@ -213,7 +239,10 @@ def _makeup(values: Any, shape: tuple[int, int]) -> Fact:
         kind = type(values).__name__
         return Fact(what, kind, f"`forward` returns a {kind}, expected a tensor", 2)
     if tuple(values.shape) != shape:
-        tell = f"Q-values of {shape[0]} states have shape {tuple(values.shape)}, expected {shape}"
+        states = "a batch of one" if shape[0] == 1 else f"{shape[0]} states"
+        tell = f"Q-values of {states} have shape {tuple(values.shape)}, expected {shape}"
+        if values.shape == shape[1:]:
+            tell += ": the batch is lost on the way, as `flatten()` and `squeeze()` lose it"
         return Fact(what, str(tuple(values.shape)), tell, 2)
     if values.dtype != torch.float32:
         kind = str(values.dtype).removeprefix("torch.")
@@ -226,19 +255,23 @@ def _unchanged(same: bool) -> Fact:
     return Fact("states are left alone", same, tell, 4)
 
 
-def _habits(network: nn.Module, states: torch.Tensor) -> Iterator[Fact]:
-    """What holds of every call: no look at the neighbours, a gradient for each weight."""
-    values, alone = network(states), network(states[2:3])
-    tell = f"Q-values of a batch of one have shape {tuple(alone.shape)}, expected (1, A)"
-    yield Fact("a batch of one", tuple(alone.shape) == (1, values.shape[1]), tell, 2)
-    if alone.shape == values[2:3].shape:
-        away = (alone - values[2:3]).abs().max() / values.abs().max().clamp(min=1e-9)
-        tell = "a state has other Q-values alone than in a batch: they depend on its neighbours"
-        yield Fact("a state alone", away.item() < 1e-3, tell, 1)
+def _habits(network: nn.Module, states: torch.Tensor, alone: torch.Tensor) -> Iterator[Fact]:
+    """What holds of every call: no look at the neighbours, a gradient for each weight.
+
+    Args:
+        alone: what the network said to `states[3:4]`.
+    """
+    values = network(states)
+    away = (alone - values[3:4]).abs().max() / values.abs().max().clamp(min=1e-9)
+    tell = "a state has other Q-values alone than in a batch: they depend on its neighbours"
+    yield Fact("a state alone", away.item() < 1e-3, tell, 1)
     parameters = list(network.parameters())
     network.zero_grad(set_to_none=True)
     if values.requires_grad:
         (values * torch.linspace(1, 2, values.numel()).view_as(values)).sum().backward()
     bare = sum(p.grad is None or not p.grad.any() for p in parameters)
-    tell = f"{bare} of {len(parameters)} parameters get no gradient, and would never learn"
-    yield Fact("parameters without gradient", bare, tell, 1)
+    tell = (
+        f"{bare} of {len(parameters)} weights and biases get no gradient, and would never learn; "
+        "`torch.no_grad()` and `.detach()` in `forward` do that, or a layer that is not used"
+    )
+    yield Fact("parameters without gradient", bare, tell, 2)

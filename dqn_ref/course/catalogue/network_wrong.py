@@ -1,4 +1,6 @@
-"""Wrong Q-networks: the input, the ReLUs and the end. `network_wrong_layers` has the others.
+"""Wrong Q-networks: the division, the ReLUs and the end.
+
+`network_wrong_frames` and `network_wrong_layers` have the others.
 
 Each is the plain network below with one part exchanged.
 
@@ -154,31 +156,14 @@ class BrightestIsOne(Plain):
 
 
 @wrong(
-    "newest frame alone",
-    3,
-    "Your network equals one that looks at the newest frame only. One frame does not tell where "
-    "the ball is going.",
+    "divided where it is bright",
+    4,
+    "Your network equals one that divides only what has a byte above 1 in it. A batch of bytes 0 "
+    "and 1, nearly black, is then read as black and white.",
 )
-class NewestFrameAlone(Plain):
-    def meddle(self, given):
-        first = self.convolutions[0]
-        self.convolutions[0] = nn.Conv2d(
-            1, first.out_channels, first.kernel_size, first.stride, first.padding
-        )
-
+class DividedWhereBright(Plain):
     def scaled(self, states):
-        return states[:, -1:].float() / 255
-
-
-@wrong(
-    "mean of the frames",
-    3,
-    "Your network equals one that takes the mean of the frames first. A ball then leaves a trail, "
-    "and nobody can tell at which end of it the ball is.",
-)
-class MeanOfTheFrames(NewestFrameAlone):
-    def scaled(self, states):
-        return states.float().mean(dim=1, keepdim=True) / 255
+        return states.float() / 255 if states.max() > 1 else states.float()
 
 
 # --- between the layers ---------------------------------------------------------------------------

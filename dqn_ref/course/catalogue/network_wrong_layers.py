@@ -85,7 +85,7 @@ class Dropout(Plain):
 
 @wrong(
     "convolutions do not learn",
-    1,
+    2,
     "Your network equals one that lets no gradient into its convolutions: its eyes stay as they "
     "were at birth.",
 )
@@ -94,6 +94,18 @@ class NoGradient(Plain):
         with torch.no_grad():
             features = self.convolutions(self.scaled(states)).flatten(1)
         return self.head(features)
+
+
+@wrong(
+    "nothing learns",
+    2,
+    "Your network equals one whose `forward` runs under `torch.no_grad()`: no gradient finds its "
+    "way back, and nothing learns. Leave that to those who only ask.",
+)
+class NothingLearns(Plain):
+    def forward(self, states):
+        with torch.no_grad():
+            return super().forward(states)
 
 
 # --- the arguments --------------------------------------------------------------------------------
@@ -126,8 +138,8 @@ class Always2015(Plain):
 @wrong(
     "conv1_padding ignored",
     5,
-    "Your network equals one that ignores `conv1_padding`. The map keeps its size, so nothing "
-    "complains; recipes that ask for Nature's code get the paper's network.",
+    "Your network equals one that ignores `conv1_padding`. At 84 × 84 the map keeps its size, so "
+    "nothing complains; recipes that ask for Nature's code get the paper's network.",
 )
 class PaddingIgnored(Plain):
     def instead(self, given):

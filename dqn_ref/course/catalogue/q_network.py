@@ -24,16 +24,17 @@ from dqn_ref.course.catalogue.network_scenes import (
     Values,
 )
 from dqn_ref.course.catalogue.network_wrong import wrong as wrong_values
+from dqn_ref.course.catalogue.network_wrong_frames import wrong as wrong_frames
 from dqn_ref.course.catalogue.network_wrong_layers import wrong as wrong_layers
 from dqn_ref.network import QNetwork
 
 HINTS = {
     1: "the idea: the layers of the table and one more, and where a ReLU stands: behind every "
     "layer but the last",
-    2: "the calls: nn.Conv2d(channels, filters, kernel, stride, padding), nn.Sequential, flatten, "
-    "nn.Linear",
-    3: "sizes: channels of the first convolution are the frames of the stack; conv_size of height "
-    "and of width, layer by layer, and their product with the filters",
+    2: "the calls: flatten(1) keeps the batch, nn.Linear, layers as attributes; no no_grad and no "
+    "detach in forward",
+    3: "frames and sizes: all frames go in, in their order; channels of the first convolution are "
+    "the frames of the stack; the hidden layer has as many inputs as the convolutions put out",
     4: "bytes in: make them float32 and divide by 255, once",
     5: "the options: unknown names and small frames are a ValueError; the padding belongs to the "
     "first convolution; glorot",
@@ -41,7 +42,8 @@ HINTS = {
 
 # Frames of 36 x 36 leave one pixel of each map behind the last convolution: quick, and the order in
 # which maps are flattened plays no part.
-_TINY, _ODD, _TALL = (36, 36), (82, 51), (44, 36)
+# Of 42 pixels two are left with the padding, and one if it is forgotten or laid on one side only.
+_TINY, _ODD, _TALL = (36, 36), (54, 47), (44, 36)
 
 _LAYERS = ((8192, 32, 256), (32768, 64, 512), (36864, 0, 576), (65536, 512, 128),
                  (2560, 5, 512))  # fmt: skip
@@ -49,16 +51,18 @@ _LAYERS = ((8192, 32, 256), (32768, 64, 512), (36864, 0, 576), (65536, 512, 128)
 SCENES = (
     Probe("a network for 36 × 36 pixels and four actions", Values((4, _TINY)).observe),
     Probe(
-        "a network for 82 × 51 pixels, stacks of three frames and six actions",
-        Values((6, _ODD, 3), (64, 6, 2), as_trained=True).observe,
+        "a network for 54 × 47 pixels, stacks of three frames and six actions",
+        Values((6, _ODD, 3), (64, 3, 2), as_trained=True).observe,
     ),
     Probe(
         'a network with architecture="mnih2013" for 44 × 36 pixels',
         Values((3, _TALL), (32, 4, 3), 256, {"architecture": "mnih2013"}, 5).observe,
     ),
     Probe(
-        "a network with conv1_padding=1 for 36 × 37 pixels",
-        Values((4, (36, 37), 4, "mnih2015"), keywords={"conv1_padding": 1}, hint=5).observe,
+        "a network with conv1_padding=1 for 42 × 37 pixels",
+        Values(
+            (4, (42, 37), 4, "mnih2015"), (64, 2, 1), keywords={"conv1_padding": 1}, hint=5
+        ).observe,
     ),
     Probe(
         "a network for 44 × 36 pixels and five actions",
@@ -109,7 +113,7 @@ def _forward_and_backward(piece):
 ENTRY = Entry(
     name="QNetwork",
     probes=SCENES,
-    wrong=(*wrong_values, *wrong_layers),
+    wrong=(*wrong_values, *wrong_frames, *wrong_layers),
     right=RIGHT,
     hints=HINTS,
     model=QNetwork,

@@ -89,9 +89,9 @@ def update_target(online: nn.Module, target: nn.Module, tau: float = 1.0) -> Non
 class NatureRMSProp(torch.optim.Optimizer):
     """RMSProp as the published DQN code has it: centred, epsilon inside the root, no momentum.
 
-        g  ← ρ₁ g  + (1 - ρ₁) dθ
-        g² ← ρ₂ g² + (1 - ρ₂) dθ²
-        θ  ← θ - lr dθ / sqrt(g² - g·g + ε)
+        m ← ρ₁ m + (1 - ρ₁) g       the running mean of the gradient g
+        v ← ρ₂ v + (1 - ρ₂) g²      that of its square
+        θ ← θ - lr g / sqrt(v - m² + ε)
 
     Args:
         params: as for any optimiser.

@@ -7,8 +7,8 @@ from notebook_runs import run_nbval
 from dqn_ref.course import notebooks
 
 SECONDS_PER_NOTEBOOK = 45
-SECONDS_ON_AVERAGE = 15
-taken = {}  # seconds of each unsolved chapter
+CPU_SECONDS_ON_AVERAGE = 15  # of the processor: on a busy machine everything takes longer
+taken = {}  # by each unsolved chapter
 
 
 @pytest.mark.parametrize("source", notebooks.sources(), ids=lambda source: source.stem)
@@ -19,11 +19,11 @@ def test_unsolved_chapter_runs(source, tmp_path):
     run = run_nbval(path)
     assert run.returncode == 0, run.output
     assert run.cells == sum(cell.cell_type == "code" for cell in chapter.cells)
-    taken[source.stem] = run.seconds
+    taken[source.stem] = run.cpu_seconds
     assert run.seconds <= SECONDS_PER_NOTEBOOK
 
 
 def test_an_unsolved_chapter_takes_fifteen_seconds_on_average():
     """Chapters that each stay within their limit, and together make the tests a long wait."""
     assert len(taken) == len(notebooks.sources()), "select the whole file"
-    assert sum(taken.values()) / len(taken) <= SECONDS_ON_AVERAGE, taken
+    assert sum(taken.values()) / len(taken) <= CPU_SECONDS_ON_AVERAGE, taken

@@ -104,7 +104,8 @@ class Nothing:
 def recipe_of(**changes):
     settings = dict(
         device="cpu", precision="fp32", frame_height=8, frame_width=8, memory_frames=4_000,
-        learning_starts=0, n_step=1, batch_size=4, epsilon_start=1.0, epsilon_end=1.0, updates_at_once=1,
+        learning_starts=0, n_step=1, batch_size=4, epsilon_start=1.0, epsilon_end=1.0,
+        updates_at_once=1,
     )  # fmt: skip
     return get_recipe("laptop", **(settings | changes))
 

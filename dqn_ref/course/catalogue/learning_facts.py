@@ -62,7 +62,7 @@ def makeup(result: Any, shape: tuple[int, ...], name: str, hint: int) -> Fact:
     if tuple(result.shape) != shape:
         tell = f"the result has shape {tuple(result.shape)}, expected {shape}"
         if result.numel() == math.prod(shape) ** 2 and math.prod(shape) > 1:
-            tell += ": a column met a row, and every number of the one met every one of the other"
+            tell += ": it has a number for every pair, where one for each is due"
         return Fact(what, str(tuple(result.shape)), tell, hint)
     if result.dtype != torch.float32:
         kind = str(result.dtype).removeprefix("torch.")
@@ -93,8 +93,9 @@ def leaves_open(*what: str) -> Callable[[Callable], Callable]:
 
     Args:
         what: "refusals", "inf" (a loss with delta=inf), "not square" (another number of steps than
-            of actions), "no gradient" (a parameter without one), "shapes" (several of them),
-            "not frozen" (a target network that asks for gradients).
+            of actions), "Double" (batches with `next_q_online`), "no gradient" (a parameter without
+            one), "shapes" (several of them), "not frozen" (a target network that asks for
+            gradients).
     """
 
     def mark(piece: Callable) -> Callable:
@@ -135,7 +136,12 @@ class Refusals:
             yield Fact("what is refused", "refused")
             return
         words, kind, told = missed[0]
-        yield Fact("what is refused", kind, f"{words} {told}, expected a ValueError", self.hint)
+        yield Fact(
+            "what is refused",
+            kind,
+            f"{words} {told}, expected a ValueError to be raised",
+            self.hint,
+        )
 
 
 def _outcome(piece: Callable, arguments: tuple) -> tuple[str, str] | None:
@@ -150,6 +156,9 @@ def _outcome(piece: Callable, arguments: tuple) -> tuple[str, str] | None:
         raise
     except Exception as error:
         return "another error", f"end in {type(error).__name__}"
+    if isinstance(result, BaseException):
+        kind = type(result).__name__
+        return "returned", f"are answered by returning a {kind}"
     shape = getattr(result, "shape", None)
     told = "" if shape is None else f", with a result of shape {tuple(shape)}"
     return "accepted", f"are accepted{told}"

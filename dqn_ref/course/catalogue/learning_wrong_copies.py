@@ -115,6 +115,13 @@ _wrong(
     "network.",
     lambda mine, its, tau: (1 - tau) * mine + its,
 )
+_wrong(
+    "everything shrunk",
+    1,
+    "Your update equals one that adds tau times the online network first and then multiplies all "
+    "of it by 1 - tau. A copy leaves zeros. Shrink the old part first, then add.",
+    lambda mine, its, tau: (1 - tau) * (mine + tau * its),
+)
 
 # --- which parameters -----------------------------------------------------------------------------
 

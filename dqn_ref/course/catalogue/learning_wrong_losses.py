@@ -146,6 +146,21 @@ _wrong(
     "its value is not: twice Huber's near 0, and another line beyond.",
 )
 
+_wrong(
+    "half of clipped error times error",
+    1,
+    lambda e: 0.5 * e.clipped * e.signed,
+    "Your loss equals half the clipped error times the error. Up to `delta` it is Huber's; beyond, "
+    "its line has the slope delta / 2, so value and gradient of large errors are too small.",
+)
+_wrong(
+    "clipped error times error, not held",
+    1,
+    lambda e: e.clipped * e.signed,
+    "Your loss equals the clipped error times the error. Up to `delta` value and gradient are "
+    "twice Huber's; beyond, the gradient is right and the line begins too high, at delta².",
+)
+
 # --- the branch near zero -------------------------------------------------------------------------
 
 _wrong(

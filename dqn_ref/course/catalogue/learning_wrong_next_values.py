@@ -1,4 +1,8 @@
-"""TD targets that take a wrong next value, without Double or with it."""
+"""TD targets that take a wrong next value, without Double or with it.
+
+A name of the first kind says nothing about scenes with Double: whoever begins without it has not
+written that part yet.
+"""
 
 from __future__ import annotations
 
@@ -19,69 +23,66 @@ def _of_each_action(values: torch.Tensor, given: Given) -> torch.Tensor:
 listed(
     "mean over actions",
     1,
-    "Your targets equal those with the mean over actions in place of the largest: the value of a "
-    "player who throws dice from the next step on.",
+    "Your targets without Double equal those with the mean over actions in place of the largest: "
+    "the value of a player who throws dice from the next step on.",
+    "Double",
     plain=lambda g: g.target.mean(dim=1),
 )
 listed(
     "smallest over actions",
     1,
-    "Your targets equal those with the smallest next value: the learner expects to play as badly "
-    "as it can.",
+    "Your targets without Double equal those with the smallest next value: the learner expects to "
+    "play as badly as it can.",
+    "Double",
     plain=lambda g: g.target.min(dim=1).values,
 )
 listed(
     "sum over actions",
     1,
-    "Your targets equal those with the sum over actions in place of the largest. One action will "
-    "be taken, not all of them.",
+    "Your targets without Double equal those with the sum over actions in place of the largest. "
+    "One action will be taken, not all of them.",
+    "Double",
     plain=lambda g: g.target.sum(dim=1),
 )
 listed(
     "largest of absolute values",
     1,
-    "Your targets equal those with the largest absolute value: a very bad action counts as a very "
-    "good one.",
+    "Your targets without Double equal those with the largest absolute value: a very bad action "
+    "counts as a very good one.",
+    "Double",
     plain=lambda g: g.target.abs().max(dim=1).values,
 )
 listed(
     "largest of the batch",
     2,
-    "Your targets equal those in which every row has the largest next value of the whole batch. "
-    "`max()` without an axis looks at everything: `max(dim=1)`.",
+    "Your targets without Double equal those in which every row has the largest next value of the "
+    "whole batch. `max()` without an axis looks at everything: `max(dim=1)`.",
+    "Double",
     plain=lambda g: g.target.max(),
 )
 listed(
     "over the batch",
     2,
-    "Your targets equal those with the largest value of each action, over the batch. Rows are "
-    "steps and columns are actions: `max(dim=1)`. With other sizes it would raise an error.",
+    "Your targets without Double equal those with the largest value of each action, over the "
+    "batch. Rows are steps and columns are actions: `max(dim=1)`.",
     "not square",
+    "Double",
     plain=lambda g: _of_each_action(g.target.max(dim=0).values, g),
-)
-listed(
-    "over the batch with Double, too",
-    2,
-    "Your targets equal those in which the best is looked for over the batch, with and without "
-    "Double. Rows are steps and columns are actions: `dim=1`.",
-    "not square",
-    plain=lambda g: _of_each_action(g.target.max(dim=0).values, g),
-    double=lambda g: g.target[
-        torch.arange(len(g.rewards)),
-        _of_each_action(g.online.argmax(dim=0), g) % g.target.shape[1],
-    ],
 )
 listed(
     "number of the action",
     2,
-    "Your targets equal those with the number of the best action in place of its value. "
-    "`argmax` and `.indices` say where the largest is, `.values` what it is.",
+    "Your targets without Double equal those with the number of the best action in place of its "
+    "value. `argmax` and `.indices` say where the largest is, `.values` what it is.",
+    "Double",
     plain=lambda g: g.target.max(dim=1).indices.float(),
 )
 listed(
     "first action",
     2,
-    "Your targets equal those with the value of action 0, whatever the others are worth.",
+    "Your targets without Double equal those with the value of action 0, whatever the others are "
+    "worth.",
+    "Double",
     plain=lambda g: g.target[:, 0],
 )
 

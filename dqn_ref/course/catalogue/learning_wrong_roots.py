@@ -92,6 +92,27 @@ class EpsilonOutside(Nature):
 
 
 @named(
+    "root of epsilon outside",
+    3,
+    "Your step equals one with √ε outside the root of the variance. √(variance + ε) is one root of "
+    "a sum; two roots added are more, up to 1.4 times as much, and steps are that much shorter.",
+)
+class RootOfEpsilonOutside(Nature):
+    def root(self, state, eps):
+        return (state["gg"] - state["g"] ** 2).clamp(min=0).sqrt() + eps**0.5
+
+
+@named(
+    "epsilon always 0.01",
+    4,
+    "Your step equals one with ε = 0.01, whatever was asked for. Read it from the group.",
+)
+class EpsilonAlways001(Nature):
+    def root(self, state, eps):
+        return super().root(state, 0.01)
+
+
+@named(
     "not centred, epsilon outside",
     3,
     "Your step equals the RMSprop of Keras and of PyTorch's default: not centred, and ε outside "

@@ -169,6 +169,25 @@ class OneForAll(Nature):
 
 
 @named(
+    "one tensor for both means",
+    2,
+    "Your step equals one whose two means are one tensor: what is written into the one is written "
+    "into the other. Each needs a torch.zeros_like(p) of its own.",
+)
+class OneTensor(Nature):
+    def state_of(self, p):
+        state = self.state[p]
+        if not state:
+            zeros = torch.zeros_like(p)
+            state.update(g=zeros, gg=zeros, time=0)
+        return state
+
+    def average(self, grad, state, rho1, rho2):
+        state["g"].mul_(rho1).add_(grad, alpha=1 - rho1)
+        state["gg"].mul_(rho2).add_(grad**2, alpha=1 - rho2)
+
+
+@named(
     "settings of the first group",
     4,
     "Your step equals one that takes the first group's settings for all groups. Each group has "

@@ -99,25 +99,30 @@ def _by_dice(seed: int, steps: int, actions: int, double: bool, ends: float = 0.
     return Batch(rewards, discounts, ended, target, online if double else None, not double)
 
 
-def _not_square(*batch) -> LeftOpen:
-    """Where axes of different lengths are mixed up, an error follows that is no news."""
-    return LeftOpen("not square", _by_dice(*batch))
+def _seen(batch: Batch) -> Callable:
+    """The observation of a batch, with what some names say nothing about.
+
+    That is Double, and, where axes of different lengths are mixed up, an error that is no news.
+    """
+    scene = batch if batch.next_q_online is None else LeftOpen("Double", batch)
+    steps, actions = batch.next_q_target.shape
+    return (scene if steps == actions else LeftOpen("not square", scene)).observe
 
 
 _THREE = ([1.0, 0.0, 2.0], [0.5, 0.5, 0.5], [False, False, True])
-_NEXT = [[1.0, 4.0, 2.0], [-4.0, -1.0, -2.0], [6.0, 8.0, 3.0]]
-_NEXT_ONLINE = [[7.0, 3.0, 5.0], [-5.0, -6.0, -3.0], [2.0, 1.0, 9.0]]
+_NEXT = [[1.0, 4.0, 2.0, 0.0], [-4.0, -1.0, -2.0, -6.0], [6.0, 8.0, 3.0, 7.0]]
+_NEXT_ONLINE = [[7.0, 3.0, 5.0, 4.0], [-5.0, -6.0, -3.0, -7.0], [2.0, 1.0, 9.0, 3.0]]
 
 SCENES = (
-    Probe("a batch of three steps", _batch(*_THREE, _NEXT).observe),
-    Probe("a batch of three steps with Double", _batch(*_THREE, _NEXT, _NEXT_ONLINE).observe),
-    Probe("a batch of 32 steps", _not_square(1, 32, 4, False).observe),
-    Probe("a batch of 32 steps with Double", _not_square(2, 32, 6, True).observe),
-    Probe("a batch in which nothing ended", _by_dice(3, 18, 18, False, ends=0).observe),
-    Probe("a batch in which nothing ended, with Double", _by_dice(4, 18, 18, True, 0).observe),
-    Probe("a batch in which everything ended", _by_dice(9, 5, 5, False, ends=1).observe),
-    Probe("a batch of one step", _not_square(5, 1, 4, False).observe),
-    Probe("a batch of one step with Double", _not_square(6, 1, 4, True).observe),
+    Probe("a batch of three steps", _seen(_batch(*_THREE, _NEXT))),
+    Probe("a batch of three steps with Double", _seen(_batch(*_THREE, _NEXT, _NEXT_ONLINE))),
+    Probe("a batch of 32 steps", _seen(_by_dice(1, 32, 4, False))),
+    Probe("a batch of 32 steps with Double", _seen(_by_dice(2, 32, 6, True))),
+    Probe("a batch in which nothing ended", _seen(_by_dice(3, 18, 18, False, ends=0))),
+    Probe("a batch in which nothing ended, with Double", _seen(_by_dice(4, 18, 18, True, 0))),
+    Probe("a batch in which everything ended", _seen(_by_dice(9, 5, 5, False, ends=1))),
+    Probe("a batch of one step", _seen(_batch([1.0], [0.5], [False], [[-4.0, -1.0, -2.0, -6.0]]))),
+    Probe("a batch of one step with Double", _seen(_by_dice(6, 1, 4, True))),
 )
 
 

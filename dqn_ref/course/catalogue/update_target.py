@@ -65,7 +65,8 @@ class Updates:
             before, trained = _numbers(target), _numbers(online)
             piece(online, target, *(() if tau is None else (tau,)))
             about = _About(target, before, trained, 1.0 if tau is None else tau)
-            yield _moved(np.array_equal(_numbers(target), before), tau)
+            moved = not np.array_equal(_numbers(target), before)
+            yield _moved(moved, not np.array_equal(_numbers(online), trained), tau)
             yield Numbers("the target network", _numbers(target), "", 1, about)
             yield _stays(np.array_equal(_numbers(online), trained))
             yield _tensors(target, held)
@@ -108,13 +109,18 @@ def _numbers(network: nn.Module) -> np.ndarray:
     return np.concatenate([flat(p) for p in network.parameters()])
 
 
-def _moved(same: bool, tau: float | None) -> Fact:
-    tell = (
-        "the target network is the same after the update as before. Inside a function, "
-        "`target = ...` and `parameter = ...` give a name to something new; numbers have to be "
-        "written into the tensors that are there"
-    )
-    return Fact("the target network moves", "" if tau == 0 else not same, tell, 2)
+def _moved(target_moved: bool, online_moved: bool, tau: float | None) -> Fact:
+    found, tell = "target", ""
+    if not target_moved and online_moved:
+        found = "online"
+        tell = "the target network is as it was before the update, and the online network is not"
+    elif not target_moved:
+        found = "neither"
+        tell = (
+            "the update changes neither network; `target = ...`, `parameter = ...` and `lerp` "
+            "without an underscore, for example, write nothing into the tensors that are there"
+        )
+    return Fact("what moves", "" if tau == 0 else found, tell, 2)
 
 
 def _stays(same: bool) -> Fact:
@@ -130,8 +136,7 @@ def _tensors(target: nn.Module, held: list[tuple[nn.Parameter, torch.Tensor]]) -
     else:
         new = "new tensors" if any(p.data_ptr() != t.data_ptr() for p, t in held) else "none"
     tell = (
-        f"the target network has {new} after the update. Whoever holds on to the old ones does "
-        "not see it: the numbers have to be written into the tensors that are there"
+        f"the target network has {new} after the update, expected the old ones with other numbers"
     )
     return Fact("what is new in the target network", new, tell, 2)
 

@@ -1,6 +1,9 @@
 """The panel of a training: what it says, and that its buttons do what they say."""
 
+import json
 import re
+import shutil
+import socket
 from types import SimpleNamespace
 
 import pandas
@@ -10,6 +13,7 @@ from dqn_ref import processes, run_folders
 from dqn_ref.course import dashboard as panel
 from dqn_ref.course.glance import Glance, at_play, duration, glance
 from dqn_ref.course.home import CourseError
+from dqn_ref.course.shipped import shipped_run
 from dqn_ref.errors import RunError
 from dqn_ref.recipes import get_recipe
 from dqn_ref.run_folders import RunFolder
@@ -109,6 +113,24 @@ def test_the_panel_of_a_finished_run(finished_run, now):
     assert now == []
 
 
+def test_a_published_run_can_be_looked_at_only(now):
+    """A button that trains on in results/, or a finished run that is called interrupted."""
+    box = panel.Dashboard(shipped_run("breakout-laptop-seed-0"))
+    assert "recorded · 338,810 steps · score 34.9" in text(box)
+    assert box._go.disabled and box._halt.disabled and now == []
+
+
+def test_a_run_that_was_killed_early_can_go_on(finished_run, tmp_path, now):
+    """A training without its first checkpoint taken for a published record."""
+    folder = tmp_path / "killed"
+    shutil.copytree(finished_run, folder)
+    (folder / "checkpoint.safetensors").unlink()
+    dead = {"pid": 2**30, "create_time": 1.0, "host": socket.gethostname(), "training": True}
+    (folder / "process.json").write_text(json.dumps(dead))
+    box = panel.Dashboard(folder)
+    assert "interrupted" in text(box) and not box._go.disabled
+
+
 def test_a_new_run_is_begun_with_its_flags(tmp_path, now):
     """A flag that is lost, written with underscores, or True where the parser asks for yes."""
     box = panel.Dashboard(tmp_path / "new", {"recipe": "gallery", "double": True, "lanes": 3})
@@ -173,3 +195,12 @@ def test_names_are_plain_words():
 def test_runs_live_in_the_learners_home(monkeypatch, tmp_path, now):
     monkeypatch.setattr(panel, "current", lambda: SimpleNamespace(home=tmp_path))
     assert panel.dashboard("mine").run_dir == tmp_path / "runs" / "mine"
+
+
+def test_a_solutions_button_starts_nothing(monkeypatch, tmp_path, now):
+    """A training that outlives the temporary folder it writes into."""
+    course = SimpleNamespace(home=tmp_path, solution=True)
+    monkeypatch.setattr(panel, "current", lambda: course)
+    box = panel.dashboard("mine", pieces="my_dqn")
+    box.start()
+    assert now == [] and "press the button in the chapter" in text(box)

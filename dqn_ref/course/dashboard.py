@@ -17,7 +17,7 @@ from pathlib import Path
 import ipywidgets
 
 from dqn_ref import processes, run_folders
-from dqn_ref.course.glance import at_play, curves, glance
+from dqn_ref.course.glance import RECORDED, at_play, curves, glance
 from dqn_ref.course.home import CourseError, current
 from dqn_ref.errors import RunError
 
@@ -46,7 +46,8 @@ def dashboard(name: str, **settings) -> Dashboard:
 class Dashboard(ipywidgets.VBox):
     """Two buttons, a line of figures, four curves, and the agent at play.
 
-    Where widgets are not shown, what they showed last stands there as a picture.
+    A run of results/ can be looked at, too; it has no checkpoint and no use for the buttons. Where
+    widgets are not shown, what they showed last stands there as a picture.
     """
 
     def __init__(self, run_dir: Path, settings: dict[str, object] | None = None):
@@ -89,7 +90,7 @@ class Dashboard(ipywidgets.VBox):
     def refresh(self) -> None:
         """Read the folder and draw what it says."""
         with self._busy:
-            running = False
+            running = over = False
             if self._is_run():
                 seen = glance(self.run_dir)
                 running = seen.run.state == run_folders.RUNNING
@@ -97,12 +98,11 @@ class Dashboard(ipywidgets.VBox):
                 if seen.log is not None:
                     self._curves.value = curves(seen).data
                 self._look_at_play()
-                finished = seen.run.state == run_folders.FINISHED
+                over = seen.run.state in (run_folders.FINISHED, RECORDED)
             else:
-                finished = False
                 self._say("not started yet")
             self._go.description = "Go on" if self._is_run() else "Train"
-            self._go.disabled, self._halt.disabled = running or finished, not running
+            self._go.disabled, self._halt.disabled = running or over, not running
 
     def close(self) -> None:
         """Take the panel away. The training goes on."""
@@ -121,6 +121,12 @@ class Dashboard(ipywidgets.VBox):
         return self._is_run() and run_folders.look(self.run_dir).state == run_folders.RUNNING
 
     def _begin(self) -> None:
+        course = current()
+        if course.solution and self.run_dir.is_relative_to(course.home):
+            raise RunError(
+                "this is the solution, whose folder goes when its kernel ends; press the button in "
+                "the chapter"
+            )
         arguments = ["train", *self._arguments, "--quiet", "--run-dir", str(self.run_dir)]
         started = processes.start_detached(arguments, self.run_dir)
         if not started.wait(run_folders.START_SECONDS):

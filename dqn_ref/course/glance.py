@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import html
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from dqn_ref.course.cards import image_tag
 from dqn_ref.course.figures import BLUE, GREEN, GREY, ORANGE, VERMILION, figure, show
 from dqn_ref.errors import CheckpointError, RunError
+from dqn_ref.processes import PROCESS_FILE
 from dqn_ref.recipes import RecipeError
-from dqn_ref.run_folders import RUNNING, RunFolder, look
+from dqn_ref.run_folders import CHECKPOINT_FILE, INTERRUPTED, RUNNING, RunFolder, look
+
+RECORDED = "recorded"  # kept to be looked at, such as those in results/: it cannot go on
 
 _PICTURES = 4  # of the agent at play
 _EPSILON = 0.05  # of its actions are random
@@ -48,7 +51,7 @@ class Glance:
         run = self.run
         parts = [run.problem or run.state]
         if run.steps is not None:
-            parts.append(run.standing)
+            parts.append(f"{run.steps:,} steps" if run.state == RECORDED else run.standing)
         if run.state == RUNNING and self.steps_per_second:
             parts.append(f"{self.steps_per_second:,.0f} steps/s")
         if self.seconds_left is not None:
@@ -68,7 +71,19 @@ def glance(run_dir: Path) -> Glance:
         log = history(run_dir)
     except RunError:  # no row yet; `look` tells what is damaged
         log = None
-    return Glance(look(run_dir), None if log is None or log.empty else log)
+    if log is None or log.empty:
+        return Glance(look(run_dir), None)
+    return Glance(_as_record(run_dir, look(run_dir), log), log)
+
+
+def _as_record(run_dir: Path, run: RunFolder, log) -> RunFolder:
+    """The same run; what was published without a checkpoint is no interrupted training."""
+    left = any((run_dir / name).exists() for name in (PROCESS_FILE, CHECKPOINT_FILE))
+    if left or run.state != INTERRUPTED:
+        return run
+    last = log.iloc[-1]
+    steps, games, score = int(last["agent_steps"]), int(last["episodes"]), float(last["score_mean"])
+    return replace(run, state=RECORDED, steps=steps, games=games, score_mean=score)
 
 
 def duration(seconds: float) -> str:

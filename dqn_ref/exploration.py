@@ -14,7 +14,7 @@ def linear_schedule(
         step: agent steps so far (one number, or an array of them).
         start: value up to `delay_steps`.
         end: value from `delay_steps + decay_steps` on.
-        decay_steps: length of the line, in agent steps; 0 means `end` at once.
+        decay_steps: length of the line, in agent steps; 0: `end` from `delay_steps` on.
         delay_steps: agent steps before the line begins.
     Returns:
         float, or an array of the shape of `step`.

@@ -154,6 +154,12 @@ def without_the_generator(q_values, epsilon, rng):
     return epsilon_greedy(q_values, epsilon, np.random.default_rng(0))
 
 
+def with_global_dice(q_values, epsilon, rng):
+    lanes, actions = q_values.shape
+    explore = np.random.rand(lanes) < epsilon
+    return np.where(explore, rng.integers(actions, size=lanes), q_values.argmax(axis=1))
+
+
 def best_of_columns(q_values, epsilon, rng):
     lanes, actions = q_values.shape
     explore, dice = rng.random(lanes) < epsilon, rng.integers(actions, size=lanes)
@@ -195,7 +201,8 @@ def a_die_among_equals(q_values, epsilon, rng):
 @pytest.mark.parametrize(
     "piece, told, hint",
     [
-        (without_the_generator, "one call asked for nothing", 3),
+        (without_the_generator, "asked for nothing (use the rng that you were given)", 3),
+        (with_global_dice, "asked for integers(3, size=4), and the generator", 3),
         (best_of_columns, "could not be broadcast", None),
         (as_list, "it returns a value of type list, expected an int64 array of shape (4,)", 2),
         (small_integers, "it returns an array of int32", 2),
@@ -227,14 +234,27 @@ def test_the_reason_for_an_action_is_told_with_its_draw():
 def up_again(step, start, end, decay_steps, delay_steps=0):
     """Holds by a maximum, so a line that rises would come out wrong; nobody asks for one."""
     if decay_steps == 0:
-        return np.full(step.shape, end) if isinstance(step, np.ndarray) else end
+        value = np.where(step < delay_steps, start, end)
+        return value if isinstance(step, np.ndarray) else float(value)
     value = np.clip(start - (start - end) * (step - delay_steps) / decay_steps, end, start)
     return value if isinstance(step, np.ndarray) else float(value)
 
 
 def test_what_nobody_asks_for_is_free():
-    """The contract speaks of falling values; and 0 steps of decay "mean `end` at once"."""
+    """The contract speaks of falling values: a line that rises would refuse a right piece."""
     assert judge("linear_schedule", up_again).passed
+
+
+def test_a_line_without_length_still_waits_for_its_delay():
+    """The docstring says `end` from `delay_steps` on; a check without that scene passes both."""
+
+    def forgets(step, start, end, decay_steps, delay_steps=0):
+        if decay_steps == 0:
+            return np.full(step.shape, float(end)) if isinstance(step, np.ndarray) else end
+        return linear_schedule(step, start, end, decay_steps, delay_steps)
+
+    verdict = judge("linear_schedule", forgets)
+    assert verdict.wrong == "no line, no delay" and verdict.hint == 3, verdict.message
 
 
 @pytest.mark.parametrize("pick", [np.min, np.max])

@@ -22,8 +22,10 @@ from dqn_ref.exploration import epsilon_greedy
 HINTS = {
     1: "each environment throws its own two dice, whether it will need the second or not; then a "
     "choice per environment between the random and the best action",
-    2: "rng.random(L), rng.integers(A, size=L), argmax along the axis of actions, and np.where",
-    3: "the draws: L numbers for the decisions first, then L random actions, in every call",
+    2: "rng.random(L), rng.integers(A, size=L), argmax along the axis of actions, and np.where; "
+    "nothing is written into the arguments",
+    3: "the draws: L numbers for the decisions first, then L random actions, in every call, all of "
+    "them from the given rng",
 }
 
 
@@ -119,14 +121,17 @@ class Scene:
             else:
                 every = np.broadcast_to(epsilon, self.lanes)
                 yield Actions("actions", np.array(chosen), "", None, q_values, every, draws)
+        several = len(set(self.epsilons)) > 1  # else the scene's name says it
+        where = f" where epsilon is {_words(epsilon)}" if several else ""
+        asked = rng.asked() if rng.calls else "nothing (use the rng that you were given)"
         tell = (
-            f"one call asked for {rng.asked()} where epsilon is {_words(epsilon)}, and the "
+            f"one call asked for {asked}{where}, and the "
             f"generator then stands elsewhere than after random({self.lanes}), "
             f"integers({self.actions}, size={self.lanes})"
         )
         yield Fact("the draws", _next_numbers(rng), tell, 3)
         same = np.array_equal(given, q_values) and np.array_equal(given_epsilon, epsilon)
-        tell = "the arrays that it was given hold other numbers afterwards"
+        tell = "the arrays that it was given hold other numbers afterwards; work on a copy"
         yield Fact("its arguments", same, tell, 2)
 
 
@@ -154,7 +159,8 @@ SCENES = (
     Probe("four environments and epsilon 0", Scene(4, 3, (0.0, 0.0), seed=3).observe),
     Probe("six environments and epsilon 1", Scene(6, 4, (1.0, 1.0), seed=4).observe),
     Probe("eight environments and epsilon 0.5", Scene(8, 4, (0.5, 0.5), seed=5).observe),
-    Probe("one environment, step after step", Scene(1, 4, (0.3,) * 12, seed=6).observe),
+    Probe("one environment and epsilon 0.3, step after step",
+          Scene(1, 4, (0.3,) * 12, seed=6).observe),
     Probe("three environments with epsilons of their own",
           Scene(3, 5, ((0.0, 1.0, 0.5), (1.0, 0.0, 0.9), (0.2, 0.6, 0.0)), seed=7).observe),
     Probe("a hundred environments with eighteen actions",

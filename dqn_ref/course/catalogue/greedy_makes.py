@@ -76,6 +76,13 @@ def _another_than_the_best(q_values, epsilon, rng):
     return np.where(explore, others + (others >= best), best)
 
 
+def _moved_off_the_best(q_values, epsilon, rng):
+    lanes, actions = q_values.shape
+    explore, best = rng.random(lanes) < epsilon, q_values.argmax(axis=1)
+    dice = rng.integers(actions, size=lanes)
+    return np.where(explore, np.where(dice == best, (dice + 1) % actions, dice), best)
+
+
 def _by_size_of_values(q_values, epsilon, rng):
     return (q_values + rng.gumbel(size=q_values.shape)).argmax(axis=1)
 
@@ -84,8 +91,9 @@ WRONG = (
     WrongVersion(
         "the other way round",
         chooser(explores=lambda draws, epsilon: draws >= epsilon),
-        "Your function equals one that explores with probability 1 - epsilon: the agent plays dice "
-        "once it has learnt something, and trusts itself before.",
+        "Your function equals one that explores with probability 1 - epsilon: it trusts itself "
+        "before it has learnt anything. Look at the `<`, and at the order of the last two "
+        "arguments of `np.where`.",
         1,
     ),
     WrongVersion(
@@ -170,6 +178,27 @@ WRONG = (
         "the worst",
         chooser(best=lambda q_values: q_values.argmin(axis=1)),
         "Your function equals one that takes the smallest Q-value for the best.",
+        1,
+    ),
+    WrongVersion(
+        "moved off the best",
+        _moved_off_the_best,
+        "Your function equals one that moves a random action on where it is the best one. A random "
+        "action may be any, the best included.",
+        1,
+    ),
+    WrongVersion(
+        "as many actions as environments",
+        chooser(act=lambda rng, lanes, actions: rng.integers(lanes, size=lanes)),
+        "Your function equals one that draws random actions below L, the number of environments. "
+        "There are A actions: `rng.integers(A, size=L)`.",
+        2,
+    ),
+    WrongVersion(
+        "mean epsilon for all",
+        chooser(explores=lambda draws, epsilon: draws < np.mean(epsilon)),
+        "Your function equals one that takes the mean epsilon for all environments. Where "
+        "`epsilon` is an array, each environment has the entry of its own.",
         1,
     ),
     WrongVersion(

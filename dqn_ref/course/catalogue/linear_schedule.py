@@ -4,8 +4,8 @@ Contract: `dqn_ref.pieces.CONTRACTS["linear_schedule"]`. In words: `start` up to
 `end` from `delay_steps + decay_steps` on, a straight line in between; a float for one step, a
 float64 array for an array of steps.
 
-Left open: what rises instead of falling, and what comes before `delay_steps` where the line has no
-length. Nobody is asked for either.
+Where the line has no length, the value is `start` before `delay_steps` and `end` from there on.
+Left open: what rises instead of falling. Nobody is asked for it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HINTS = {
     1: "which share of the line is done: 0 up to the delay, 1 at its end and ever after; the value "
     "is start plus that share of the way to end",
     2: "np.clip(x, 0, 1) takes a number as well as an array; float(...) makes a plain number",
-    3: "a line without length: nothing may be divided by 0",
+    3: "a line without length: nothing may be divided by 0; start before the delay, end from it on",
 }
 
 TOLERANCE = 1e-6
@@ -135,6 +135,8 @@ SCENES = (
                ).observe),
     Probe("a line that ends at 0, over 4 steps", Line(0.5, 0.0, 4, 0, (0, 1, 3, 4, 5, 99)).observe),
     Probe("a line with decay_steps=0", Line(1.0, 0.25, 0, 0, (0, 1, 50), hint=3).observe),
+    Probe("a line with decay_steps=0 after a delay of 8",
+          Line(1.0, 0.25, 0, 8, (0, 7, 8, 9, 50), hint=3).observe),
 )  # fmt: skip
 
 

@@ -30,9 +30,9 @@ class Steps:
         object.__setattr__(self, "share", self.part(self.step - self.delay, self.decay))
 
     def part(self, done: np.ndarray, length: float, low: float = 0, high: float = 1):
-        """`done / length` within bounds; `high` where the length is 0 or less."""
+        """`done / length` within bounds; 0 and then 1 where the length is 0 or less."""
         if length <= 0:
-            return np.full(np.shape(done), float(min(high, 1)))
+            return (np.asarray(done) >= 0).astype(np.float64)
         return np.clip(np.asarray(done) / length, low, high)
 
 
@@ -191,6 +191,13 @@ WRONG = (
         3,
     ),
     WrongVersion(
+        "no line, no delay",
+        line(share=lambda s: s.share if s.decay else 1.0),
+        "Your schedule equals one that forgets the delay where `decay_steps` is 0. The value is "
+        "`start` before `delay_steps`, and `end` from there on.",
+        3,
+    ),
+    WrongVersion(
         "one step for all",
         line(lambda s: s.start + (s.end - s.start) * np.ravel(s.share)[0]),
         "Your schedule equals one that takes the first step of an array for all of them. Each "
@@ -220,13 +227,13 @@ def _interpolated(step, start, end, decay_steps, delay_steps=0):
 def _held_from_both_sides(step, start, end, decay_steps, delay_steps=0):
     slope = (start - end) / max(decay_steps, 1e-9)
     fallen = start - slope * np.maximum(0, step - delay_steps)
-    value = np.maximum(end, fallen) if decay_steps else np.full(np.shape(step), float(end))
+    value = np.maximum(end, fallen) if decay_steps else np.where(step < delay_steps, start, end)
     return float(value) if np.ndim(step) == 0 else value
 
 
 def _in_tensors(step, start, end, decay_steps, delay_steps=0):
     steps = torch.as_tensor(step, dtype=torch.float64) - delay_steps
-    done = (steps / decay_steps).clamp(0, 1) if decay_steps else torch.ones_like(steps)
+    done = (steps / decay_steps).clamp(0, 1) if decay_steps else (steps >= 0).double()
     value = torch.lerp(torch.full_like(done, start), torch.full_like(done, end), done)
     return value.numpy() if value.ndim else value.item()
 

@@ -22,7 +22,7 @@ import io
 import json
 import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain, islice
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from dqn_ref.course.figures import BLUE, GREY, VERMILION, figure, show
 from dqn_ref.course.scrub import record_game, scrub
 from dqn_ref.environments import Lanes, Rows, make_lanes
 from dqn_ref.errors import RunError
-from dqn_ref.evaluation import Evaluation, Policy, greedy_policy
+from dqn_ref.evaluation import Evaluation, greedy_policy
 from dqn_ref.frames import FrameStack
 from dqn_ref.own_pieces import load_pieces
 from dqn_ref.pieces import Pieces
@@ -146,7 +146,7 @@ for lanes in (1, 10, 100):
 
 # %%
 def evaluate(
-    lanes: Lanes, stack: FrameStack, policy: Policy, breaks_at_life: bool, seed: int
+    lanes: Lanes, stack: FrameStack, policy: Callable, breaks_at_life: bool, seed: int
 ) -> Evaluation:
     """Play one full game in each lane; points are unclipped, epsilon is the policy's.
 

@@ -66,7 +66,10 @@ READINGS = {
 }
 
 
-@pytest.mark.parametrize("fault", [f for f in FIVE + MORE if f.what in READINGS], ids=str)
+READ = [fault for fault in FIVE + MORE if fault.what in READINGS]
+
+
+@pytest.mark.parametrize("fault", READ, ids=lambda fault: fault.what)
 def test_a_failure_is_read(fault):
     """A diagnosis that does not fit what was found."""
     outcome = run_probe(PROBES[fault.first_to_fail - 1], fault.pieces)

@@ -82,7 +82,7 @@ def test_autocast_of_fp32_changes_nothing():
 
 
 def check_bytes(formula):
-    recipe = get_recipe("laptop", memory_frames=1_000, learning_starts=10, lanes=8)
+    recipe = get_recipe("laptop", memory_frames=1_000, learning_starts=16, lanes=8)
     ring = FrameRing(1_000, 8, recipe.frame_shape)
     assert formula(recipe) == ring.nbytes
     assert ring.nbytes / 1_000 <= 84 * 84 + 14  # 26

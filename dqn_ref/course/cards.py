@@ -15,9 +15,6 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image
-
 GREY, LINE = "#767676", "#8886"
 _CODE = (
     "font-family: monospace; font-size: 85%; line-height: 1.4; white-space: pre-wrap; "
@@ -42,7 +39,7 @@ class Card:
         return self.text
 
 
-def image_tag(picture: np.ndarray, alt: str, width: int | None = None) -> str:
+def image_tag(picture, alt: str, width: int | None = None) -> str:
     """A picture inside the page itself: no file, no script.
 
     Args:
@@ -50,6 +47,8 @@ def image_tag(picture: np.ndarray, alt: str, width: int | None = None) -> str:
         alt: what it shows, in words.
         width: on the page, in pixels; None for its own.
     """
+    from PIL import Image  # here, so that the command line need not load it and NumPy
+
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     data = base64.b64encode(buffer.getvalue()).decode("ascii")

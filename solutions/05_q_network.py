@@ -831,9 +831,9 @@ print(CONTRACTS["QNetwork"].shapes)
 # | `num_actions` | how many values come out |
 # | `frame_shape` | height and width of a frame, in pixels |
 # | `stack_frames` | frames in a state, the channels of the first convolution |
-# | `architecture` | a key of `ARCHITECTURES`: `"mnih2015"` or `"mnih2013"`. Its third key, `"channels_trap"`, is explained below; you may refuse it |
+# | `architecture` | `"mnih2015"` or `"mnih2013"`; `"channels_trap"` you may refuse |
 # | `conv1_padding` | padding of the first convolution; the others have none |
-# | `initialisation` | `"pytorch"`: leave the layers as they are made. `"glorot"`: as Keras makes them |
+# | `initialisation` | `"pytorch"`: the layers as they are made; `"glorot"`: as Keras does |
 #
 # - The network is an `nn.Module`. `ValueError` for unknown names, and for frames that are
 #   too small.
@@ -1366,7 +1366,8 @@ print(f"best minus worst action: median {gap.median():.2f}")
 # %% [markdown]
 # In `normal` mode the best action is worth about 2.7: bricks that will still be hit in this
 # life, the later the less they count. The worst action is worth hardly less, since a
-# fifteenth of a second in the wrong direction can be made good. Play depends on differences of less than a tenth
+# fifteenth of a second in the wrong direction can be made good. Play depends on
+# differences of less than a tenth
 # between numbers around 3, and a network that is roughly right about values may still
 # choose badly.
 #

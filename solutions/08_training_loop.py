@@ -18,6 +18,7 @@
 # %%
 import dataclasses
 import math
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -433,7 +434,11 @@ step_and_loop = Pieces(training_step=training_step, training_loop=training_loop)
 found = []
 for pieces in (step_and_loop, REFERENCE):
     parts, seen = runs.build(runs.resolve(SMALL), pieces), []
-    pieces.training_loop(parts, 400, lambda parts, rows: seen.extend(parts.metrics))
+
+    def note(parts: LoopParts, rows: Rows, seen: list = seen) -> None:
+        seen.extend(parts.metrics)
+
+    pieces.training_loop(parts, 400, note)
     found.append(torch.stack([metrics.loss for metrics in seen]))
     print(f"{parts.counters.steps} steps, {len(seen)} updates")
 print("equal losses:", torch.allclose(*found, rtol=1e-4, atol=1e-7))
@@ -584,7 +589,8 @@ with np.errstate(over="ignore"):
 
 # %% [markdown]
 # −32,768. The condition "later than the warm-up", 10,000 steps in the second notebook,
-# is false again, for 42,768 steps; then it is true for 22,767, and so on: an agent that learns a third of
+# is false again, for 42,768 steps; then it is true for 22,767, and so on: an agent that
+# learns a third of
 # its time, with an epsilon that goes back to its start and beyond. There is no error, at
 # best a warning that scrolls away. The counters of this course are Python's integers,
 # which cannot wrap.
@@ -895,6 +901,14 @@ print(f"without random actions: {result.mean:.2f} points, of {GAMES} games")
 # %%
 desk = tempfile.TemporaryDirectory()
 folder = Path(desk.name)
+
+
+def fresh(name: str) -> Path:
+    """A folder for a run; what an earlier run of the cell left there goes."""
+    shutil.rmtree(folder / name, ignore_errors=True)
+    return folder / name
+
+
 old_a = get_recipe(
     "notebook_a", total_steps=LOOKED, weights_every_steps=50, memory_frames=5_000,
     device="cpu", precision="fp32", threads=1,
@@ -910,7 +924,7 @@ def watched():
 
 
 my_loop = Pieces(training_loop=training_loop)
-parts = runs.train(old_a, folder / "old_a", my_loop, make_env=watched)
+parts = runs.train(old_a, fresh("old_a"), my_loop, make_env=watched)
 
 # %% [markdown]
 # A line per game: steps so far, the game's number, its length, its reward, the mean
@@ -924,7 +938,7 @@ old_b = get_recipe(
     "notebook_b", total_steps=2 * LOOKED, log_every_steps=LOOKED, learning_starts=40,
     memory_frames=5_000, device="cpu", precision="fp32", threads=1,
 )
-parts = runs.train(old_b, folder / "old_b", my_loop)
+parts = runs.train(old_b, fresh("old_b"), my_loop)
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -1030,9 +1044,9 @@ print(f"looks per step, from the first row to the last: {looks:.2f}")
 halves = dataclasses.replace(
     SMALL, total_steps=2 * HALF, checkpoint_memory=True, checkpoint_every_steps=HALF
 )
-straight = runs.train(halves, folder / "straight", step_and_loop, show_bar=False)
+straight = runs.train(halves, fresh("straight"), step_and_loop, show_bar=False)
 first = dataclasses.replace(halves, total_steps=HALF)
-runs.train(first, folder / "halves", step_and_loop, show_bar=False)
+runs.train(first, fresh("halves"), step_and_loop, show_bar=False)
 longer = runs.resume_recipe(folder / "halves", total_steps=2 * HALF)
 resumed = runs.train(
     longer, folder / "halves", step_and_loop, resume=True, show_bar=False

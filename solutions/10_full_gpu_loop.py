@@ -660,8 +660,8 @@ class LaneMemories:
         counts = rng.multinomial(batch_size, lengths / lengths.sum())
         lanes = zip(self.memories, counts, strict=True)
         drawn = [memory.sample(int(n), rng) for memory, n in lanes if n]
-        fields = ([torch.as_tensor(f) for f in field] for field in zip(*drawn))
-        return Batch(*map(torch.cat, fields))
+        fields = zip(*drawn, strict=True)
+        return Batch(*(torch.cat([*map(torch.as_tensor, f)]) for f in fields))
         ### END SOLUTION
 
 

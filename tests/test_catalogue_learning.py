@@ -177,7 +177,7 @@ def inverted_by_minus(rewards, discounts, terminated, next_q_target, next_q_onli
     return rewards + discounts * (1 - terminated) * next_q_target.max(dim=1).values
 
 
-def one_tensor_for_all(rewards, *rest, kept={}):  # noqa: B006
+def one_tensor_for_all(rewards, *rest, kept={}):  # noqa: B006 - one tensor kept is the mistake
     found = td_targets(rewards, *rest)
     return kept.setdefault(len(rewards), torch.zeros_like(found)).copy_(found)
 

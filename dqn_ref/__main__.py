@@ -259,10 +259,9 @@ def _train(arguments) -> None:
     else:
         recipe = get_recipe(arguments.recipe or "laptop", **changes)
         pieces = _pieces(arguments.pieces)
-    own_memory = not pieces.is_reference("ReplayMemory")
-    if own_memory and changes.get("n_step", 1) > 1:
+    if pieces.own_memory and changes.get("n_step", 1) > 1:
         raise RecipeError("your ReplayMemory keeps single steps; leave out --n-step")
-    if arguments.resume and (own_memory or not recipe.checkpoint_memory):
+    if arguments.resume and (pieces.own_memory or not recipe.checkpoint_memory):
         print(
             "the checkpoint holds no replay memory: learning goes on when "
             f"{recipe.learning_starts:,} steps have filled a new one"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,6 @@ import numpy as np
 import torch
 
 from dqn_ref.checkpoints import load_weights
-from dqn_ref.environments import Lanes, make_lanes
 from dqn_ref.errors import CheckpointError, RunError
 from dqn_ref.evaluation import (
     EVALUATION_FRAMES,
@@ -29,9 +27,9 @@ from dqn_ref.hardware import choose_precision
 from dqn_ref.learner import Learner
 from dqn_ref.own_pieces import kept_pieces
 from dqn_ref.pieces import Pieces
-from dqn_ref.runs import RECIPE_FILE, WEIGHTS_FILE, build_network
+from dqn_ref.runs import RECIPE_FILE, WEIGHTS_FILE, build_learner, build_network
 from dqn_ref.settings import Recipe
-from dqn_ref.video import write_gif, write_video
+from dqn_ref.video import write_gif
 from dqn_ref.watching import Moment, game_fps, moments, picture
 
 
@@ -58,7 +56,7 @@ def load_agent(
     recipe = dataclasses.replace(Recipe.load(run_dir / RECIPE_FILE), device=device, lanes=1)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    lanes = make_lanes(recipe, 1)
+    lanes = pieces.make_lanes(recipe, 1)
     num_actions = len(lanes.action_names)
     lanes.close()
     network = build_network(recipe, num_actions, pieces)
@@ -67,14 +65,7 @@ def load_agent(
         raise CheckpointError(f"{run_dir} has no weights yet; wait for its first checkpoint")
     load_weights(path, network)
     chosen = choose_precision(precision or recipe.precision, torch.device(device))
-    return recipe, Learner(recipe, network, chosen)
-
-
-def lanes_with(pieces: Pieces) -> Callable[..., Lanes]:
-    """`make_lanes`, with the preprocessing in use."""
-    if pieces.is_reference("preprocess"):
-        return make_lanes
-    return partial(make_lanes, preprocess=pieces.preprocess)
+    return recipe, build_learner(recipe, network, chosen, pieces)
 
 
 def evaluate_run(
@@ -104,7 +95,7 @@ def evaluate_run(
         play=pieces.evaluate,
         choose=pieces.epsilon_greedy,
         make_stack=pieces.FrameStack,
-        open_lanes=lanes_with(pieces),
+        open_lanes=pieces.make_lanes,
     )
 
 
@@ -115,6 +106,7 @@ def play_run(
     weights: Path | None = None,
     precision: str | None = None,
     policy: Policy | None = None,
+    pieces: Pieces | None = None,
 ) -> tuple[Generator[Moment, None, None], Recipe]:
     """Game after game of a run's last weights, every emulator frame of them; and its recipe.
 
@@ -123,8 +115,9 @@ def play_run(
         epsilon: probability of a random action.
         seed: of the games and of the draws.
         policy: see `dqn_ref.watching.moments`; None for the run's own network.
+        pieces: see `load_agent`.
     """
-    pieces = kept_pieces(run_dir)
+    pieces = pieces or kept_pieces(run_dir)
     recipe, learner = load_agent(run_dir, weights, precision, pieces=pieces)
     rng = np.random.default_rng([seed, 0xF11])
     policy = policy or greedy_policy(learner.q_values, epsilon, rng, pieces.epsilon_greedy)
@@ -133,7 +126,7 @@ def play_run(
         policy,
         seed + 10_000,
         EVALUATION_FRAMES,
-        open_lanes=lanes_with(pieces),
+        open_lanes=pieces.make_lanes,
         make_stack=pieces.FrameStack,
     )
     return game, recipe
@@ -178,7 +171,8 @@ def film_run(
         RunError, RecipeError, CheckpointError: in one sentence; no file is changed.
     """
     _refuse_place(video, overwrite)
-    game, recipe = play_run(run_dir, epsilon, seed, weights, precision)
+    pieces = kept_pieces(run_dir)
+    game, recipe = play_run(run_dir, epsilon, seed, weights, precision, pieces=pieces)
     fps = game_fps(recipe)
     is_gif = video.suffix == ".gif"
     # Hundredths of a second are a GIF's unit, and browsers slow down frames of less than two.
@@ -198,7 +192,7 @@ def film_run(
                 return
 
     with closing(game):
-        (write_gif if is_gif else write_video)(pictures(), video, fps=fps / every)
+        (write_gif if is_gif else pieces.write_video)(pictures(), video, fps=fps / every)
     return Film(last.score, frames, frames / fps, last.end)
 
 

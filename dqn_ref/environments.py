@@ -20,6 +20,7 @@ the door. Reward clipping and the meaning of a lost life live in the training lo
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import ale_py
@@ -34,6 +35,7 @@ from dqn_ref import games
 from dqn_ref.frames import preprocess
 from dqn_ref.gym_lane import NOOP, GymLane, env_action_names
 from dqn_ref.settings import Recipe, RecipeError
+from dqn_ref.wrapped_lane import WrappedLane, Wrappers, why_not
 
 gymnasium.register_envs(ale_py)
 
@@ -207,6 +209,7 @@ class GymLanes:
             recipe's.
         on_frame: called with every raw frame of lane 0, `(H, W, 3)` uint8, for videos.
         preprocess: the piece that makes two raw frames into one of the network's.
+        wrappers: pieces that the games are made of, in place of `GymLane`'s own rules.
     """
 
     def __init__(
@@ -217,11 +220,13 @@ class GymLanes:
         max_frames: int | None = None,
         on_frame: Callable[[np.ndarray], None] | None = None,
         preprocess: Callable[..., np.ndarray] = preprocess,
+        wrappers: Wrappers | None = None,
     ):
         self.lanes = lanes
+        make = partial(WrappedLane, wrappers=wrappers) if wrappers else GymLane
         limit = max_frames or recipe.max_frames_per_game
         self._games = [
-            GymLane(make_env(), recipe, limit, on_frame if lane == 0 else None, preprocess)
+            make(make_env(), recipe, limit, on_frame if lane == 0 else None, preprocess)
             for lane in range(lanes)
         ]
         self._games[0].refuse_impossible_frames()
@@ -245,13 +250,12 @@ class GymLanes:
                 reset_row[lane] = True
                 game.start(seed=None)
                 continue
-            lives = game.lives
             if self._start_life[lane]:
                 reset_row[lane] = True
                 game.start_life()
             else:
                 points[lane] = game.step(int(self._actions[lane]))
-            life_lost[lane] = game.lives < lives and not game.ended
+            life_lost[lane] = game.life_lost
         starts_life = np.array([game.starts_life for game in self._games])
         self._start_life = life_lost & starts_life
         return self._rows(points, life_lost, reset_row)
@@ -319,6 +323,7 @@ def make_lanes(
     on_frame: Callable[[np.ndarray], None] | None = None,
     make_env: Callable[[], gymnasium.Env] | None = None,
     preprocess: Callable[..., np.ndarray] = preprocess,
+    wrappers: Wrappers | None = None,
 ) -> Lanes:
     """The door a recipe asks for.
 
@@ -329,11 +334,14 @@ def make_lanes(
         on_frame: see `GymLanes`; asks for the flexible door.
         make_env: environment of your own instead of the recipe's game.
         preprocess: see `GymLanes`; `AleLanes` preprocesses inside ALE.
+        wrappers: see `GymLanes`; used for Atari's games, where the recipe allows (`why_not`).
     Raises:
         RecipeError: for an unknown game or a setting the door cannot honour.
     """
     small_game = recipe.game in SMALL_GAMES
     if recipe.door == "ale" and not (small_game or on_frame or make_env):
         return AleLanes(recipe, lanes, max_frames=max_frames)
+    if small_game or make_env or why_not(recipe):
+        wrappers = None
     make_env = make_env or (lambda: make_gym_env(recipe))
-    return GymLanes(make_env, recipe, lanes, max_frames, on_frame, preprocess)
+    return GymLanes(make_env, recipe, lanes, max_frames, on_frame, preprocess, wrappers)

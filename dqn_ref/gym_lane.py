@@ -56,6 +56,7 @@ class GymLane:
         names = env_action_names(env)
         self.fire = names.index("FIRE") if "FIRE" in names else None
         self.lives = 0
+        self.life_lost = False  # by the last decision, and the game went on
 
     def start(self, seed: int | None) -> None:
         """Begin a game; a seed begins new series of random numbers, None goes on with the old."""
@@ -77,21 +78,24 @@ class GymLane:
 
     def step(self, action: int) -> float:
         """One decision; the points it brought."""
-        points = 0.0
+        lives, points = self.lives, 0.0
         for _ in range(self.recipe.repeat_actions):
             points += self._environment_step(action)
             if self.ended:
                 break
+        self.life_lost = self.lives < lives and not self.ended
         return points
 
     def start_life(self) -> None:
         """The start actions after a life: no-ops as in Nature's code, then FIRE."""
+        lives = self.lives
         if self.recipe.life_noops_max:
             for _ in range(1 + self.rng.integers(self.recipe.life_noops_max)):
                 if not self.ended:
                     self._emulate(NOOP)
         if self.recipe.fire_after_life and self.fire is not None and not self.ended:
             self.step(self.fire)
+        self.life_lost = self.lives < lives and not self.ended
 
     @property
     def starts_life(self) -> bool:
@@ -171,7 +175,7 @@ class GymLane:
         # Start actions do not count against the limit of frames: `start` sets where it begins.
         self.frames, self.frames_at_start = 0, math.inf
         self.environment_steps = 0
-        self.game_over = self.truncated = False
+        self.game_over = self.truncated = self.life_lost = False
         self._show()
 
     def _begin_again_if_ended(self) -> None:

@@ -162,8 +162,10 @@ class KerasAdam(torch.optim.Adam):
         super().step()
 
 
-def make_optimizer(recipe: Recipe, parameters: Iterable) -> torch.optim.Optimizer:
-    """The optimiser a recipe names."""
+def make_optimizer(
+    recipe: Recipe, parameters: Iterable, nature_rms_prop: Callable = NatureRMSProp
+) -> torch.optim.Optimizer:
+    """The optimiser a recipe names; `nature_rms_prop` is the piece."""
     parameters = list(parameters)
     lr, eps = recipe.learning_rate, recipe.optimizer_epsilon
     on_gpu = parameters[0].is_cuda  # "capturable": a CUDA graph may hold the step
@@ -175,7 +177,7 @@ def make_optimizer(recipe: Recipe, parameters: Iterable) -> torch.optim.Optimize
     if recipe.optimizer == "rmsprop":
         decay = recipe.squared_gradient_momentum
         return torch.optim.RMSprop(parameters, lr=lr, alpha=decay, eps=eps, capturable=on_gpu)
-    return NatureRMSProp(
+    return nature_rms_prop(
         parameters, lr, recipe.gradient_momentum, recipe.squared_gradient_momentum, eps
     )
 
@@ -272,7 +274,7 @@ class Learner:
         recipe: its learning fields are honoured.
         online: the network to train, on its device.
         precision: "fp32" or "bf16", of the arithmetic.
-        step, targets, loss, copy_target: the pieces; by default the reference's.
+        step, targets, loss, copy_target, nature_rms_prop: the pieces; by default the reference's.
     """
 
     def __init__(
@@ -284,13 +286,14 @@ class Learner:
         targets: Callable = td_targets,
         loss: Callable = huber_loss,
         copy_target: Callable = update_target,
+        nature_rms_prop: Callable = NatureRMSProp,
     ):
         self.recipe = recipe
         self.device = next(online.parameters()).device
         self.precision = precision
         self.online = online
         self.target = copy.deepcopy(online).requires_grad_(False)
-        self.optimizer = make_optimizer(recipe, online.parameters())
+        self.optimizer = make_optimizer(recipe, online.parameters(), nature_rms_prop)
         self.updates = 0
         self._step, self._copy_target = step, copy_target
         self._online = WorkingCopy(self.online, precision)

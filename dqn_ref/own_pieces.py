@@ -15,7 +15,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from dqn_ref.environments import SMALL_GAMES
 from dqn_ref.errors import RunError
 from dqn_ref.pieces import CONTRACTS, REFERENCE, Pieces
 from dqn_ref.settings import Recipe
+from dqn_ref.wrapped_lane import Wrappers, why_not
 
 AGENT_PIECES = tuple(field.name for field in fields(Pieces))
 COPY_FOLDER, COPY_INDEX = "pieces", "pieces.json"  # in the folder of a run
@@ -158,20 +159,44 @@ def kept_pieces(run_dir: Path) -> Pieces:
     return _load(folder, names, remedy)
 
 
+def not_called(recipe: Recipe, yours: Collection[str]) -> list[str]:
+    """Parts of the agent that a run never calls, in the order of `AGENT_PIECES`.
+
+    Args:
+        recipe: as `fit_recipe` returned it.
+        yours: names of the pieces that are the learner's.
+    """
+    atari = recipe.game not in SMALL_GAMES
+    wrapped = atari and not why_not(recipe) and not set(Wrappers._fields).isdisjoint(yours)
+    called = {
+        "preprocess": not atari or recipe.door == "gym",
+        **dict.fromkeys(Wrappers._fields, wrapped and recipe.door == "gym"),
+        "NatureRMSProp": recipe.optimizer == "nature_rmsprop",
+    }
+    return [name for name in AGENT_PIECES if not called.get(name, True)]
+
+
 def fit_recipe(recipe: Recipe, pieces: Pieces) -> tuple[Recipe, list[str]]:
     """A recipe that lets a learner's pieces do their work, and a sentence about each change."""
     changes, told = {}, []
-    if recipe.n_step > 1 and not pieces.is_reference("ReplayMemory"):
+    if recipe.n_step > 1 and pieces.own_memory:
         changes["n_step"] = 1
         told.append(
-            f"n_step is 1 in this run, not the recipe's {recipe.n_step}: the ReplayMemory in use "
-            "keeps single steps"
+            f"n_step is 1 in this run, not the recipe's {recipe.n_step}: a ReplayMemory of one "
+            "lane keeps single steps"
         )
-    through_ale = recipe.door == "ale" and recipe.game not in SMALL_GAMES
-    if through_ale and not pieces.is_reference("preprocess"):
+    names = ("preprocess", *Wrappers._fields)
+    own = [name for name in names if not pieces.is_reference(name)]
+    if recipe.door == "ale" and recipe.game not in SMALL_GAMES and own:
         changes["door"] = "gym"
         told.append(
-            "door is gym in this run, not the recipe's ale: ALE would use its own preprocessing, "
-            "not the preprocess in use"
+            "door is gym in this run, not the recipe's ale: ALE would use its own rules, not the "
+            f"{', '.join(own)} in use"
         )
-    return dataclasses.replace(recipe, **changes), told
+    fitted = dataclasses.replace(recipe, **changes)
+    yours = [name for name in AGENT_PIECES if not pieces.is_reference(name)]
+    if idle := [name for name in not_called(fitted, yours) if name in yours]:
+        wrapped = recipe.game not in SMALL_GAMES and not set(idle).isdisjoint(Wrappers._fields)
+        why = f"; the wrappers know nothing of {why_not(fitted)}" if wrapped else ""
+        told.append(f"not called in this run: your {', '.join(idle)}{why}")
+    return fitted, told

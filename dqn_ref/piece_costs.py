@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from dqn_ref.hardware import memory_bytes
-from dqn_ref.pieces import REFERENCE, Pieces
+from dqn_ref.pieces import REFERENCE
 from dqn_ref.settings import Recipe
 
 _TRANSITIONS, _EPISODE, _FRAMES = 1_000, 100, 64
@@ -56,18 +56,16 @@ def memory_cost(make: Callable[..., Any], recipe: Recipe) -> MemoryCost:
     return MemoryCost(add_seconds, float(np.median(draws)), held_bytes(memory) / added)
 
 
-def describe(recipe: Recipe, pieces: Pieces) -> tuple[str, MemoryCost]:
-    """What the memory in use costs beside the reference's, in a sentence and in numbers."""
-    own = memory_cost(pieces.ReplayMemory, recipe)
+def beside_reference(own: MemoryCost, recipe: Recipe) -> str:
+    """What a learner's memory costs beside the reference's, in a sentence."""
     reference = memory_cost(REFERENCE.ReplayMemory, recipe)
     per_frame = memory_bytes(recipe) / recipe.memory_frames
-    sentence = (
+    return (
         f"your ReplayMemory (the reference's): {own.add_seconds * 1e6:,.0f} µs "
         f"({reference.add_seconds * 1e6:,.0f}) to add a transition, "
         f"{own.sample_seconds * 1e3:,.1f} ms ({reference.sample_seconds * 1e3:,.1f}) to draw "
         f"{recipe.batch_size}, {own.bytes:,.0f} bytes ({per_frame:,.0f}) for each transition"
     )
-    return sentence, own
 
 
 def _fill(memory: Any, frames: np.ndarray) -> int:

@@ -4,9 +4,9 @@ Learner's version, solution and reference obey the same contract and can be exch
 one: `train` takes everything in `Pieces` and asks nobody who wrote it. The table `CONTRACTS`
 says for each piece in which chapter it is written, how it is called, by whom, and what may vary.
 
-Twelve pieces have a contract and no field in `Pieces`: they serve a chapter or a figure
-(`q_learning_update`, the wrappers …), stand inside another piece (`luminance` in `preprocess`),
-or inside the learner (`NatureRMSProp`) and the memory (`LaneMemories`).
+Six pieces have a contract and no field in `Pieces`: they serve a chapter or a figure
+(`play_random_game`, `discounted_return`, `q_learning_update`), or stand inside another piece
+(`luminance`, `max_over_frames` and `resize` in `preprocess`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from dqn_ref import (
     bellman,
+    environments,
     evaluation,
     exploration,
     frames,
@@ -28,6 +29,7 @@ from dqn_ref import (
     video,
     wrappers,
 )
+from dqn_ref.wrapped_lane import Wrappers
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ _ORDERED = (
         "03",
         wrappers.RepeatMax,
         "gymnasium wrapper: one step is `repeat` emulator frames; observation is their maximum",
-        "chapter 03's environment",
+        "the lanes of Atari, when one of the three wrappers is the learner's",
         "which frame is returned when the game ends inside a repetition; whether the frame of the "
         "decision before joins in with `repeat=1`; whether `info` is copied",
     ),
@@ -115,7 +117,7 @@ _ORDERED = (
         "03",
         wrappers.RandomStart,
         "gymnasium wrapper: 0 to noops_max no-ops after reset",
-        "chapter 03's environment",
+        "the lanes of Atari, when one of the three wrappers is the learner's",
         "the generator and its seed, if every count is equally likely; what follows a game that "
         "ended during the no-ops: the rest of them, none, or new ones",
     ),
@@ -123,7 +125,7 @@ _ORDERED = (
         "03",
         wrappers.LifeLoss,
         'gymnasium wrapper: info["life_lost"] bool; the game goes on',
-        "chapter 03's environment",
+        "the lanes of Atari, when one of the three wrappers is the learner's",
         "whether `info` is copied",
     ),
     _contract(
@@ -227,14 +229,14 @@ _ORDERED = (
         "09",
         video.write_video,
         "frames (H, W, 3) uint8, path, fps -> Path of an mp4",
-        "watch; every video of the course",
+        "watch, for an mp4; every video of the course",
         "the encoder's settings",
     ),
     _contract(
         "10",
         replay.LaneMemories,
         "begin((L, H, W)), add(one array per field), len, sample(B, rng) -> Batch",
-        "the training loop, when a memory has one lane only",
+        "the training loop, when it or ReplayMemory is the learner's",
         "how a batch is spread over the lanes, if draws are uniform",
     ),
 )
@@ -247,22 +249,49 @@ class Pieces:
     """The callables an agent is made of; every default is the reference's."""
 
     preprocess: Callable = frames.preprocess
+    RepeatMax: Callable = wrappers.RepeatMax
+    RandomStart: Callable = wrappers.RandomStart
+    LifeLoss: Callable = wrappers.LifeLoss
     clip_reward: Callable = training.clip_reward
     FrameStack: Callable = frames.FrameStack
     ReplayMemory: Callable = replay.ReplayMemory
+    LaneMemories: Callable = replay.LaneMemories
     QNetwork: Callable = network.QNetwork
     linear_schedule: Callable = exploration.linear_schedule
     epsilon_greedy: Callable = exploration.epsilon_greedy
     td_targets: Callable = learner.td_targets
     huber_loss: Callable = learner.huber_loss
     update_target: Callable = learner.update_target
+    NatureRMSProp: Callable = learner.NatureRMSProp
     training_step: Callable = learner.training_step
     training_loop: Callable = training.training_loop
     evaluate: Callable = evaluation.evaluate
+    write_video: Callable = video.write_video
 
     def is_reference(self, name: str) -> bool:
         """Whether the piece called `name` is the reference's own."""
         return getattr(self, name) is CONTRACTS[name].reference
+
+    @property
+    def own_memory(self) -> bool:
+        """Whether each lane has a memory of its own, in place of the reference's one for all."""
+        return not (self.is_reference("ReplayMemory") and self.is_reference("LaneMemories"))
+
+    @property
+    def own_wrappers(self) -> bool:
+        """Whether an Atari game is made of wrappers, in place of the door's own rules."""
+        return not all(self.is_reference(name) for name in Wrappers._fields)
+
+    def make_lanes(self, recipe, lanes: int, **more) -> environments.Lanes:
+        """`dqn_ref.environments.make_lanes`, with these pieces."""
+        made_of = Wrappers(self.RepeatMax, self.RandomStart, self.LifeLoss)
+        return environments.make_lanes(
+            recipe,
+            lanes,
+            preprocess=self.preprocess,
+            wrappers=made_of if self.own_wrappers else None,
+            **more,
+        )
 
 
 REFERENCE = Pieces()

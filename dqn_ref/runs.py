@@ -29,7 +29,6 @@ import torch
 
 from dqn_ref import checkpoints, own_pieces, piece_costs
 from dqn_ref.captured import GroupOfUpdates
-from dqn_ref.environments import make_lanes
 from dqn_ref.evaluation import (
     evaluate_network,
 )
@@ -43,7 +42,7 @@ from dqn_ref.learner import Learner
 from dqn_ref.pieces import REFERENCE, Pieces
 from dqn_ref.printed import open_printed_log
 from dqn_ref.processes import Claim, claim, is_free
-from dqn_ref.replay import FrameRing, LaneMemories
+from dqn_ref.replay import FrameRing
 from dqn_ref.reporting import Reporter, RunError
 from dqn_ref.settings import Recipe, RecipeError
 from dqn_ref.training import LoopParts
@@ -117,6 +116,22 @@ def build_network(recipe: Recipe, num_actions: int, pieces: Pieces = REFERENCE) 
     return network.to(recipe.device, memory_format=torch.channels_last)
 
 
+def build_learner(
+    recipe: Recipe, online: torch.nn.Module, precision: str, pieces: Pieces = REFERENCE
+) -> Learner:
+    """A learner for a network, in an arithmetic that may differ from the recipe's."""
+    return Learner(
+        recipe,
+        online,
+        precision,
+        pieces.training_step,
+        pieces.td_targets,
+        pieces.huber_loss,
+        pieces.update_target,
+        pieces.NatureRMSProp,
+    )
+
+
 def build(
     recipe: Recipe,
     pieces: Pieces = REFERENCE,
@@ -130,10 +145,10 @@ def build(
         make_env: environment of your own instead of the recipe's game.
     """
     torch.manual_seed(recipe.seed)
-    lanes = make_lanes(recipe, recipe.lanes, make_env=make_env, preprocess=pieces.preprocess)
+    lanes = pieces.make_lanes(recipe, recipe.lanes, make_env=make_env)
     online = build_network(recipe, len(lanes.action_names), pieces)
     shape = (recipe.frame_shape, recipe.stack_frames)
-    if pieces.is_reference("ReplayMemory"):
+    if not pieces.own_memory:
         memory = FrameRing(
             recipe.memory_frames,
             recipe.lanes,
@@ -144,20 +159,12 @@ def build(
         )
     else:
         if recipe.n_step > 1:
-            raise RecipeError("n_step above 1 needs the reference's ReplayMemory; set n_step=1")
+            raise RecipeError("n_step above 1 needs the reference's memory; set n_step=1")
         capacity = recipe.memory_frames // recipe.lanes
-        memory = LaneMemories(
+        memory = pieces.LaneMemories(
             [pieces.ReplayMemory(capacity, *shape, recipe.discount) for _ in range(recipe.lanes)]
         )
-    learner = Learner(
-        recipe,
-        online,
-        recipe.precision,
-        pieces.training_step,
-        pieces.td_targets,
-        pieces.huber_loss,
-        pieces.update_target,
-    )
+    learner = build_learner(recipe, online, recipe.precision, pieces)
     exploration, sampling = np.random.SeedSequence(recipe.seed).spawn(2)
     return LoopParts(
         recipe=recipe,
@@ -183,8 +190,8 @@ def build(
 
 def _can_capture(recipe: Recipe, pieces: Pieces) -> bool:
     """Whether the updates may become a CUDA graph: a learner's pieces may wait for the device."""
-    names = ("ReplayMemory", "QNetwork", "training_step", "td_targets", "huber_loss")
-    own = all(pieces.is_reference(name) for name in names)
+    names = ("QNetwork", "training_step", "td_targets", "huber_loss", "NatureRMSProp")
+    own = all(pieces.is_reference(name) for name in names) and not pieces.own_memory
     # The one changes its epsilon from update to update, the other reports more than two numbers.
     plain = recipe.optimizer != "keras_adam" and recipe.print_log == "none"
     return own and plain and recipe.cuda_graph and torch.device(recipe.device).type == "cuda"
@@ -290,7 +297,7 @@ def _train(
     printed = open_printed_log(
         run_dir, recipe, parts.counters.steps, partial(print, flush=True) if show_bar else None
     )
-    open_lanes = partial(make_lanes, make_env=make_env, preprocess=pieces.preprocess)
+    open_lanes = partial(pieces.make_lanes, make_env=make_env)
     keeper = _Keeper(run_dir, reporter, pieces, open_lanes, recipe, parts.counters.steps)
     try:
         with Stopper() as stopper:
@@ -334,9 +341,9 @@ def _fit(recipe: Recipe, pieces: Pieces, tell_costs: bool) -> Recipe:
     for sentence in changes:
         print(sentence)
     if not pieces.is_reference("ReplayMemory"):
-        sentence, cost = piece_costs.describe(recipe, pieces)
+        cost = piece_costs.memory_cost(pieces.ReplayMemory, recipe)
         if tell_costs:
-            print(sentence)
+            print(piece_costs.beside_reference(cost, recipe))
         refuse_if_too_large(recipe, torch.device("cpu"), cost.bytes)
     return recipe
 

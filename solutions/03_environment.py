@@ -1533,6 +1533,9 @@ print(f"ALE's   {ales:,.0f} in four games")
 # >   makes another game.
 # > - Rewards are clipped for the learner, never for the score.
 # > - A state is the four newest frames; before a start it is black.
+#
+# All five pieces are parts of the agent: once a wrapper of yours is in `my_dqn`, an agent
+# of your pieces plays Atari through the three of them.
 
 # %%
 progress()

@@ -1510,8 +1510,8 @@ print("Q-values:", values.tolist()[0], "→", ACTIONS[values.numpy().argmax()])
 # | update | one batch, one move of the optimiser | one per 4 steps in Nature |
 
 # %% [markdown]
-# Four pieces more. `NatureRMSProp` counts among the pieces and not among the agent's
-# parts, since one recipe alone calls for it; the others bring PyTorch's optimisers.
+# Four pieces more, all of them parts of the agent. One recipe alone, `mnih2015`, calls for
+# `NatureRMSProp`; the others bring PyTorch's optimisers.
 
 # %%
 progress()

@@ -1371,8 +1371,8 @@ mend(greedy, fit_capacity)
 # steps before it begins, and says what it found:
 
 # %%
-sentence, _ = piece_costs.describe(recipe_of(1), Pieces(ReplayMemory=MyMemory))
-print(sentence)
+cost = piece_costs.memory_cost(MyMemory, recipe_of(1))
+print(piece_costs.beside_reference(cost, recipe_of(1)))
 
 # %% [markdown]
 # ## The long run
@@ -1421,8 +1421,8 @@ panel
 #
 # - with your `ReplayMemory` it has one memory for each of its sixteen lanes, as in rung 2,
 #   and one-step returns;
-# - with your `preprocess` the games run in Python (`door=gym`), as in the first bar of the
-#   ladder;
+# - with your `preprocess` and your wrappers the games run in Python (`door=gym`), as in the
+#   first bar of the ladder;
 # - with your `training_step` every minibatch gets a target pass of its own, and there is no
 #   CUDA graph: the course cannot know what a foreign step would do inside one.
 #

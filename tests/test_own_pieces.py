@@ -25,6 +25,7 @@ from dqn_ref.own_pieces import fit_recipe, keep_pieces, kept_names, kept_pieces,
 from dqn_ref.pieces import REFERENCE, Pieces
 from dqn_ref.recipes import Recipe, RecipeError, get_recipe
 from dqn_ref.reporting import RunError
+from dqn_ref.watching import game_fps
 
 QUICK = [
     "--frame-height", "36", "--frame-width", "36", "--batch-size", "8", "--memory-frames", "2000",
@@ -88,7 +89,7 @@ def test_a_run_stays_with_its_pieces(game, my_dqn, tmp_path, capsys):
     """
     run = tmp_path / "runs" / "first"
     said = train_and_kill(run, *GAMES[game], "--pieces", my_dqn)
-    assert f"yours, from {my_dqn}: ReplayMemory, QNetwork; the reference's: 11 others" in said
+    assert f"yours, from {my_dqn}: ReplayMemory, QNetwork; the reference's: 17 others" in said
     own_folder(my_dqn, ReplayMemory="1 / 0", QNetwork="1 / 0")
     before = counters(run)["steps"]
     total = ["--total-steps", before + 300]
@@ -312,11 +313,41 @@ def test_a_recipe_lets_the_pieces_do_their_work(tmp_path, my_dqn):
     calls = pieces.preprocess.__globals__["CALLS"]
     for each, door in ((recipe, AleLanes), (fitted, GymLanes)):
         calls.clear()
-        lanes = agents.lanes_with(pieces)(each, 1)
+        lanes = pieces.make_lanes(each, 1)
         assert isinstance(lanes, door)
         lanes.reset(0)
         lanes.close()
         assert bool(calls) == (door is GymLanes)
+
+
+def test_a_recipe_says_which_pieces_it_has_no_use_for():
+    """Wrappers that give way to a recipe's rules, and nobody is told why."""
+    own = Pieces(LifeLoss=type("Mine", (), {}), NatureRMSProp=type("Mine", (), {}))
+    fitted, told = fit_recipe(get_recipe("laptop"), own)
+    assert fitted.door == "gym" and "not the LifeLoss in use" in told[0]
+    assert told[1:] == ["not called in this run: your NatureRMSProp"]
+    _, told = fit_recipe(get_recipe("mnih2015"), own)
+    assert told == [
+        "not called in this run: your LifeLoss; the wrappers know nothing of life_noops_max=31"
+    ]
+
+
+def test_a_film_is_written_by_the_learners_piece(tmp_path):
+    """A film of one's own agent by somebody else's hand."""
+    text = (
+        "from pathlib import Path\n\n\ndef write_video(frames, path, fps, scale=1):\n"
+        "    Path(path).write_text(f'{sum(1 for _ in frames)} frames at {fps:g}')\n"
+        "    return Path(path)\n"
+    )
+    pieces = load_pieces(own_folder(tmp_path / "my_dqn", write_video=text))
+    recipe = get_recipe("gallery", total_steps=20, threads=1, precision="fp32")
+    runs.train(recipe, tmp_path / "run", pieces, show_bar=False)
+    film = tmp_path / "film.mp4"
+    frames = agents.film_run(tmp_path / "run", film, epsilon=1, seed=0, seconds=0.5).frames
+    assert film.read_text() == f"{frames} frames at {game_fps(recipe):g}"
+    gif = tmp_path / "film.gif"  # the course asks nobody for GIFs
+    agents.film_run(tmp_path / "run", gif, epsilon=1, seed=0, seconds=0.5)
+    assert gif.read_bytes()[:3] == b"GIF"
 
 
 def test_the_run_records_what_changed(my_dqn, tmp_path, capsys):
@@ -372,7 +403,7 @@ def test_the_cost_of_a_memory_is_its_own(my_dqn):
             return super().sample(batch_size, rng)
 
     assert piece_costs.memory_cost(Slow, recipe).sample_seconds > 0.06 > cost.sample_seconds
-    sentence, _ = piece_costs.describe(recipe, Pieces(ReplayMemory=Slow))
+    sentence = piece_costs.beside_reference(piece_costs.memory_cost(Slow, recipe), recipe)
     assert "6" in sentence.split("to add a transition, ")[1].split(" ms")[0]
 
 

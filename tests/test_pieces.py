@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from dqn_ref import learner, pieces, replay
+from dqn_ref.own_pieces import fit_recipe, not_called
 from dqn_ref.pieces import CONTRACTS, Contract, Pieces
 from dqn_ref.recipes import get_recipe
 from dqn_ref.runs import build, train
@@ -118,7 +119,11 @@ def test_fields_of_pieces_are_contracts_and_default_to_the_reference():
 def counted(name: str) -> tuple[object, list]:
     """The reference's piece in disguise, and the list of its calls."""
     reference, calls = CONTRACTS[name].reference, []
-    method = {"FrameStack": "push", "ReplayMemory": "add", "QNetwork": "forward"}.get(name)
+    method = {
+        "RepeatMax": "step", "RandomStart": "reset", "LifeLoss": "step", "FrameStack": "push",
+        "ReplayMemory": "add", "LaneMemories": "add", "QNetwork": "forward",
+        "NatureRMSProp": "step",
+    }.get(name)  # fmt: skip
     if method is None:
 
         def disguise(*args, **kwargs):
@@ -135,21 +140,43 @@ def counted(name: str) -> tuple[object, list]:
 
 
 AT_LEAST = {
-    "preprocess": 200, "clip_reward": 150, "FrameStack": 200, "ReplayMemory": 150,
-    "QNetwork": 39 + 150, "linear_schedule": 200, "epsilon_greedy": 200, "td_targets": 39,
-    "huber_loss": 39, "update_target": 3, "training_step": 39, "training_loop": 1, "evaluate": 2,
+    "preprocess": 200, "RepeatMax": 200, "RandomStart": 2, "LifeLoss": 800, "clip_reward": 150,
+    "FrameStack": 200, "ReplayMemory": 150, "LaneMemories": 150, "QNetwork": 39 + 150,
+    "linear_schedule": 200, "epsilon_greedy": 200, "td_targets": 39, "huber_loss": 39,
+    "update_target": 3, "NatureRMSProp": 39, "training_step": 39, "training_loop": 1,
+    "evaluate": 2,
 }  # fmt: skip
+# What a recipe must ask for, so that these are needed.
+ATARI = {"game": "breakout", "door": "ale", "repeat_frames": 4, "max_over": "luminance"}
+NEEDS = dict.fromkeys(("RepeatMax", "RandomStart", "LifeLoss"), ATARI) | {
+    "NatureRMSProp": {"optimizer": "nature_rmsprop"}
+}
 
 
 def assert_is_called(name: str, piece, calls: list, run_dir: Path):
-    train(small_recipe(), run_dir, Pieces(**{name: piece}), show_bar=False)
+    pieces = Pieces(**{name: piece})
+    recipe, _ = fit_recipe(small_recipe(**NEEDS.get(name, {})), pieces)
+    assert name not in not_called(recipe, [name])
+    train(recipe, run_dir, pieces, show_bar=False)
     assert len(calls) >= AT_LEAST[name], f"{name} was called {len(calls)} times"
 
 
-@pytest.mark.parametrize("name", FIELDS)
+# Films are written after a training: tests/test_own_pieces.py.
+@pytest.mark.parametrize("name", [name for name in FIELDS if name != "write_video"])
 def test_the_agent_uses_each_piece(name, tmp_path):
     piece, calls = counted(name)
     assert_is_called(name, piece, calls, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["preprocess", *NEEDS])
+def test_a_piece_that_is_not_needed_is_not_called(name, tmp_path, capsys):
+    """A card, and a sentence at the start, that tell of a piece which did nothing."""
+    recipe = small_recipe()
+    piece, calls = counted(name)
+    train(recipe, tmp_path / "run", Pieces(**{name: piece}), show_bar=False)
+    told = f"not called in this run: your {name}\n"
+    assert (told in capsys.readouterr().out) == (not calls) == (name in not_called(recipe, [name]))
+    assert bool(calls) == (name == "preprocess")
 
 
 def test_use_rejects_a_piece_that_nobody_calls(tmp_path):
@@ -198,10 +225,16 @@ class MarkedStack(CONTRACTS["FrameStack"].reference):
         return super().push(frames, starts).fill_(77)
 
 
-class MemoryOfOne(replay.ReplayMemory):
+class _DrawsOne:
     def sample(self, batch_size, rng):
         batch = super().sample(batch_size, rng)
         return replay.Batch(*(field[:1].expand(field.shape) for field in batch))
+
+
+class MemoryOfOne(_DrawsOne, replay.ReplayMemory): ...
+
+
+class LanesOfOne(_DrawsOne, replay.LaneMemories): ...
 
 
 class LargerNetwork(CONTRACTS["QNetwork"].reference):
@@ -220,6 +253,7 @@ BROKEN = {
     "preprocess": darker,
     "clip_reward": lambda rewards, limit: rewards * 0.5,
     "ReplayMemory": MemoryOfOne,
+    "LaneMemories": LanesOfOne,
     "QNetwork": LargerNetwork,
     "linear_schedule": lambda step, *_: np.zeros(np.shape(step)),
     "epsilon_greedy": lambda q, epsilon, rng: np.zeros(len(q), dtype=np.int64),
@@ -244,6 +278,16 @@ def test_a_broken_piece_changes_what_is_learnt(name, reference_losses, tmp_path)
     assert_changes_the_agent(name, BROKEN[name], reference_losses, tmp_path)
 
 
+def test_a_broken_optimiser_changes_what_is_learnt(tmp_path):
+    """Nature's recipe, trained by the reference's optimiser instead of the learner's."""
+    own = Pieces(
+        NatureRMSProp=lambda params, lr, *rest: learner.NatureRMSProp(params, lr / 9, *rest)
+    )
+    recipe = {"optimizer": "nature_rmsprop", "total_steps": 100}
+    theirs, ours = (losses(p, tmp_path / str(p is own), **recipe) for p in (Pieces(), own))
+    assert theirs[0] == ours[0] and theirs[5:] != pytest.approx(ours[5:], rel=1e-3)
+
+
 def test_change_rejects_the_reference_in_disguise(reference_losses, tmp_path):
     with pytest.raises(AssertionError):
         assert_changes_the_agent("td_targets", counted("td_targets")[0], reference_losses, tmp_path)
@@ -266,8 +310,15 @@ def test_the_agent_acts_on_what_the_stack_gives():
         assert_acts_on_marked_stacks(Pieces())
 
 
-def test_every_field_but_stack_and_evaluation_has_a_broken_version_here():
-    assert set(BROKEN) == set(FIELDS) - {"FrameStack", "evaluate"}
+def test_every_field_has_a_broken_version():
+    """Those that losses do not tell have theirs above, or in the tests that are named here."""
+    elsewhere = {
+        "FrameStack", "NatureRMSProp",
+        "RepeatMax", "RandomStart", "LifeLoss",  # test_wrapped_lane.py
+        "evaluate",  # is called: above
+        "write_video",  # test_own_pieces.py
+    }  # fmt: skip
+    assert set(BROKEN) == set(FIELDS) - elsewhere
 
 
 def test_build_hands_over_every_piece_it_is_given():

@@ -39,7 +39,7 @@ def test_the_map_of_a_beginner(monkeypatch):
     card = progress()
     assert "◻ play_random_game" in line(card, NAME) and "Hello, Atari" in line(card, NAME)
     assert "0 of " in repr(card).splitlines()[0] and "✅" not in repr(card)
-    assert "0 of the agent's 13 parts are yours" in repr(card)
+    assert "0 of the agent's 19 parts are yours" in repr(card)
     assert 'href="00_hello_atari.ipynb"' in card.html and "update_target" in repr(card)
     first = [path for path in solution_sources() if path.name[:2] == "00"]
     module = sys.modules["dqn_ref.course.progress"]  # the package gives its function that name
@@ -67,7 +67,7 @@ def test_every_standing_has_its_mark(place):
 def test_the_map_counts_parts_and_tells_of_damage(place):
     """A damaged progress.json, or a lost file, that nobody hears of."""
     folder = own_folder(place / "my_dqn", ReplayMemory=MEMORY, play_random_game="x = 1")
-    assert "1 of the agent's 13 parts is yours" in repr(progress())
+    assert "1 of the agent's 19 parts is yours" in repr(progress())
     (folder / "__init__.py").write_text("from .huber_loss import huber_loss\n")
     assert "huber_loss.py is missing" in repr(progress()) and "huber_loss.py" in progress().html
     (place / "progress.json").write_text("{")
@@ -82,7 +82,7 @@ def test_the_card_says_whose_the_parts_are(place):
     """The learner's memory called the reference's, or an exercise's piece a part of the agent."""
     own_folder(place / "my_dqn", ReplayMemory=MEMORY, play_random_game="x = 1")
     card = provenance()
-    assert repr(card).splitlines()[0] == "The agent: 1 of 13 parts is yours"
+    assert repr(card).splitlines()[0] == "The agent: 1 of 19 parts is yours"
     assert line(card, "ReplayMemory").split() == ["✅", "ReplayMemory", "chapter", "04", "yours"]
     assert "the reference's" in line(card, "QNetwork") and "◻" in line(card, "QNetwork")
     assert NAME not in repr(card)
@@ -98,7 +98,7 @@ def test_a_run_has_a_card_of_its_own(place):
     runs.train(recipe, place / "run", pieces, show_bar=False)
     own_folder(place / "my_dqn", ReplayMemory=MEMORY)
     card = provenance(place / "run")
-    assert "1 of 13 parts is yours" in repr(card).splitlines()[0]
+    assert "1 of 19 parts is yours" in repr(card).splitlines()[0]
     assert "yours" in line(card, "QNetwork") and "reference's" in line(card, "ReplayMemory")
     assert "is no run" in repr(provenance(place / "none"))
     (place / "run" / "pieces.json").write_text("{")

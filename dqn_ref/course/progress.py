@@ -57,17 +57,17 @@ def provenance(run_dir: str | Path | None = None) -> Card:
     Returns:
         What a notebook shows as the last value of a cell; print it elsewhere.
     """
-    from dqn_ref.own_pieces import kept_names
+    from dqn_ref.own_pieces import AGENT_PIECES, kept_names, not_called
+    from dqn_ref.settings import Recipe, RecipeError
 
     try:
         if run_dir is None:
-            parts, yours, notice = _agent_of(home.current().home)
-        else:
-            _refuse_no_run(Path(run_dir))
-            parts, yours, notice = _agent_of(home.current().home)[0], kept_names(Path(run_dir)), ""
-    except RunError as error:
+            return _parts_card(*_agent_of(home.current().home))
+        _refuse_no_run(Path(run_dir))
+        yours, recipe = kept_names(Path(run_dir)), Recipe.load(Path(run_dir) / "recipe.json")
+    except (RunError, RecipeError) as error:
         return cards.sentence(str(error))
-    return _parts_card(parts, yours, notice, "" if run_dir is None else f" of {run_dir}")
+    return _parts_card(AGENT_PIECES, yours, "", f" of {run_dir}", not_called(recipe, yours))
 
 
 def _refuse_no_run(run_dir: Path) -> None:
@@ -168,7 +168,14 @@ def _table(rows: list[list[str]]) -> str:
     return f'<table style="margin: 0; border: none; font-size: 100%"><tbody>{body}</tbody></table>'
 
 
-def _parts_card(parts: Sequence[str], yours: Sequence[str], notice: str, of: str) -> Card:
+def _parts_card(
+    parts: Sequence[str],
+    yours: Sequence[str],
+    notice: str,
+    of: str = "",
+    idle: Sequence[str] = (),
+) -> Card:
+    """Which `parts` are the learner's; `idle` are those that the run `of` has no use for."""
     from dqn_ref.pieces import CONTRACTS
 
     title = f"The agent{of}: {len(yours)} of {len(parts)} parts {_is_are(yours)} yours"
@@ -176,6 +183,7 @@ def _parts_card(parts: Sequence[str], yours: Sequence[str], notice: str, of: str
     for name in parts:
         own, contract = name in yours, CONTRACTS[name]
         mark, whose = (PASSED, "yours") if own else (OPEN, "the reference's")
+        whose += ", not called in this run" if name in idle else ""
         where = f"chapter {contract.chapter}"
         lines.append(f"{mark} {name:16} {where}  {whose}")
         name_html = f"<code>{name}</code>"

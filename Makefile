@@ -1,6 +1,7 @@
 # make lab          install into .venv (the first time) and open JupyterLab on the course
 # make test         the tests: a few minutes on two cores
 # make test-long    the tests marked `long`: trainings of several minutes each
+# make browser      every solution in JupyterLab, seen by a headless Chromium: half a minute each
 # make notebooks    chapters/*.ipynb and solutions/*.ipynb from solutions/*.py
 # make bench        the reference agent's speed beside other people's
 #
@@ -28,7 +29,7 @@ HEADLESS := $(shell test "$$(uname)" = Linux && test -z "$$DISPLAY$$WAYLAND_DISP
 
 PIP_INSTALL = $(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt
 
-.PHONY: lab test test-long notebooks bench
+.PHONY: lab test test-long browser notebooks bench
 
 lab: $(STAMP)
 	$(BIN)/python -m jupyterlab $(HEADLESS) $(LAB_ARGS) README.md
@@ -38,6 +39,9 @@ test: $(STAMP)
 
 test-long: $(STAMP)
 	$(BIN)/python -m pytest -m long $(TEST_ARGS)
+
+browser: $(STAMP)
+	$(BIN)/python -m pytest -m browser $(TEST_ARGS)
 
 notebooks: $(STAMP)
 	$(BIN)/python -m dqn_ref.course.notebooks

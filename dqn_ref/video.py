@@ -10,6 +10,7 @@ memory as a whole.
 from __future__ import annotations
 
 import base64
+import html
 import math
 import os
 import re
@@ -134,6 +135,26 @@ def show_video(video: str | Path | bytes, width: int = 320):
     from IPython.display import HTML
 
     return HTML(video_html(video, width))
+
+
+def show_gif(gif: str | Path | bytes, alt: str, width: int = 320):
+    """Display a GIF in a notebook, with words for those who do not see it.
+
+    IPython's own `Image` has an `alt` too, which JupyterLab does not show.
+
+    Args:
+        gif: as a path or as its bytes.
+        alt: what is to be seen.
+        width: see `video_html`.
+    """
+    from IPython.display import HTML
+
+    data = gif if isinstance(gif, bytes) else Path(gif).read_bytes()
+    encoded = base64.b64encode(data).decode("ascii")
+    return HTML(
+        f'<img width="{width}" style="max-width: 100%" alt="{html.escape(alt)}" '
+        f'src="data:image/gif;base64,{encoded}">'
+    )
 
 
 def annotate(frame: np.ndarray, text: str) -> np.ndarray:

@@ -28,7 +28,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from IPython.display import Image
 from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
 from dqn_ref import agents, runs, video
@@ -776,7 +775,7 @@ print(tag[: tag.index("base64,") + 7] + "…")
 every_third = islice(screens(shipped, label=False), 0, 30 * SECONDS, 3)
 gif = video.write_gif(every_third, folder / "play.gif", fps=20)
 print(f"{gif.stat().st_size / 1000:.0f} kB")
-Image(gif.read_bytes(), width=320, alt="The shipped agent plays Breakout.")
+video.show_gif(gif, "The shipped agent plays Breakout.")
 
 # %% [markdown]
 # ### Ten test games

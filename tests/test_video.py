@@ -12,7 +12,7 @@ import psutil
 import pytest
 from PIL import Image, ImageSequence
 
-from dqn_ref.video import annotate, show_video, video_html, write_gif, write_video
+from dqn_ref.video import annotate, show_gif, show_video, video_html, write_gif, write_video
 
 WRITERS = pytest.mark.parametrize(
     ("write", "name"), [(write_video, "film.mp4"), (write_gif, "film.gif")]
@@ -283,6 +283,16 @@ def test_html_holds_the_film_on_the_tag_itself(tmp_path):
     assert match and base64.b64decode(match[1]) == path.read_bytes()
     assert video_html(path.read_bytes(), width=240) == html
     assert show_video(path, width=240).data == html
+
+
+def test_a_gif_has_words_that_cannot_break_its_tag(tmp_path):
+    """A quote in the text that ends it; the film's width instead of the page's."""
+    path = write_gif(moving_square(3), tmp_path / "film.gif", fps=10)
+    tag = show_gif(path, 'the "ball" < paddle', width=99).data
+    assert tag == show_gif(path.read_bytes(), 'the "ball" < paddle', width=99).data
+    assert 'width="99"' in tag and 'alt="the &quot;ball&quot; &lt; paddle"' in tag
+    data = re.search(r'src="data:image/gif;base64,([A-Za-z0-9+/=]+)"', tag)[1]
+    assert base64.b64decode(data) == path.read_bytes()
 
 
 def test_annotation_leaves_the_game_as_it_is():

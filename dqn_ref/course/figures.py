@@ -53,6 +53,11 @@ def figure(width: float = 9.0, height: float = 3.2, columns: int = 1, **subplots
         return drawing, drawing.subplots(1, columns, **subplots)
 
 
+def style():
+    """A context in which matplotlib draws as the course does, for figures made by hand."""
+    return mpl.rc_context(_STYLE)
+
+
 def show(drawing: Figure, alt: str):
     """Display a figure in a notebook.
 

@@ -1,14 +1,12 @@
-"""A recorded game, and the slider over it."""
+"""A recorded game: each decision with what it was taken on."""
 
 from __future__ import annotations
-
-import re
 
 import numpy as np
 import pytest
 import torch
 
-from dqn_ref.course.scrub import Decision, RecordedGame, draw_decision, record_game, scrub
+from dqn_ref.course.recorded import RecordedGame, record_game
 from dqn_ref.environments import make_lanes
 from dqn_ref.evaluation import decisions, greedy_policy
 from dqn_ref.frames import FrameStack
@@ -64,31 +62,14 @@ def test_the_screen_is_the_one_on_which_was_chosen(game):
         assert abs(places[0] / 160 - places[1] / 84) < 0.03, places
 
 
-def test_the_slider_shows_each_decision_in_words_too(game):
-    shown = scrub(game, start=7)
-    handle, picture = shown.children
-    assert handle.max == len(game.decisions) - 1 and handle.value == 7
-    decision = game.decisions[7]
-    assert f"Decision 7, frame {decision.frame:,}: {decision.action} was chosen" in picture.value
-    assert f"NOOP {decision.q[0]:.2f}" in picture.value
-    handle.value = 8
-    assert "Decision 8," in picture.value
-
-
-def test_without_widgets_there_is_a_picture(game):
-    """Bug: a saved notebook shows the name of a class."""
-    bundle = scrub(game, start=3)._repr_mimebundle_()
-    assert re.match(r'<img [^>]*src="data:image/png;base64,', bundle["text/html"])
-
-
-def test_a_game_of_another_size_and_without_points_is_drawn():
-    """Bugs: a legend of nothing; bars that reach beyond their axis; a small game has no lives."""
-    one = Decision(
-        np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8),
-        np.array([-1.0, -2.0], np.float32), "LEFT", 0.0, 0, 1,
-    )  # fmt: skip
-    drawn = draw_decision(RecordedGame(("LEFT", "RIGHT"), (one,)), 0)
-    assert "LEFT -1.00, RIGHT -2.00" in drawn.data
+def test_a_choice_that_is_not_the_best_is_called_random(game):
+    """Bug: every choice, or the best ones, marked as an accident."""
+    for decision, random in zip(game.decisions, game.random, strict=True):
+        assert random == (game.actions[int(np.argmax(decision.q))] != decision.action)
+    share = game.random.mean()  # epsilon 0.3, and of four actions one is the best
+    assert 0.15 < share < 0.3
+    quiet = record_game(RECIPE, by_the_screen, epsilon=0.0, seed=1, max_frames=200)
+    assert not quiet.random.any()
 
 
 def test_a_small_game_is_recorded():

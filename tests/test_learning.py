@@ -8,12 +8,13 @@ by the value of the start states, which dynamic programming knows.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
 
+from dqn_ref.course.bands import shipped_band, verdict
 from dqn_ref.evaluation import evaluate_network, play_random_game
 from dqn_ref.games import Chain, ShootingGallery
 from dqn_ref.learner import Learner, td_targets, training_step
@@ -34,14 +35,38 @@ class Outcome:
     score: float  # mean over games, greedy play
     start_value: float  # mean over start states of max Q
     true_value: float  # the same by dynamic programming
+    beside_band: str  # what `bands.verdict` says of the training games
 
 
-def train_for(recipe: Recipe, updates: int, pieces: Pieces = REFERENCE) -> Learner:
+@dataclass
+class Curve:
+    """What `log.csv` would hold: steps, and the mean of the last 100 training games."""
+
+    steps: list[int] = field(default_factory=list)
+    means: list[float] = field(default_factory=list)
+    _scores: list[float] = field(default_factory=list)
+
+    def note(self, parts) -> None:
+        self._scores += [game.score for game in parts.finished]
+        if parts.counters.steps >= 500 * (len(self.steps) + 1):
+            self.steps.append(parts.counters.steps)
+            self.means.append(float(np.mean(self._scores[-100:])) if self._scores else np.nan)
+
+
+def train_for(
+    recipe: Recipe, updates: int, pieces: Pieces = REFERENCE, curve: Curve | None = None
+) -> Learner:
     """Train without writing anything, until `updates` have been made."""
     parts = build(resolve(recipe), pieces)
     total = recipe.learning_starts + recipe.train_every_steps * updates + 8 * recipe.lanes
+
+    def on_step(parts, rows) -> bool:
+        if curve is not None:
+            curve.note(parts)
+        return parts.counters.updates >= updates
+
     try:
-        pieces.training_loop(parts, total, lambda parts, rows: parts.counters.updates >= updates)
+        pieces.training_loop(parts, total, on_step)
     finally:
         parts.lanes.close()
     assert updates <= parts.counters.updates <= updates + recipe.lanes
@@ -62,16 +87,20 @@ def start_states(recipe: Recipe, game: type) -> torch.Tensor:
 
 def gallery_outcome(seed: int = 0, pieces: Pieces = REFERENCE, **changes) -> Outcome:
     recipe = dataclasses.replace(GALLERY, seed=seed, **changes)
-    learner = train_for(recipe, UPDATES, pieces)
+    curve = Curve()
+    learner = train_for(recipe, UPDATES, pieces, curve)
     result = evaluate_network(recipe, learner.q_values, games=96, epsilon=0.0, seed=seed)
     values = learner.q_values(start_states(recipe, ShootingGallery)).max(dim=1).values
     truth = ShootingGallery.optimal_return(recipe.discount)
-    return Outcome(result.mean, values.mean().item(), truth)
+    said = verdict(shipped_band("gallery"), curve.steps, curve.means)
+    return Outcome(result.mean, values.mean().item(), truth, said)
 
 
 def assert_learnt(outcome: Outcome) -> None:
+    """Its play, its values, and how fast it came there: beside five seeds in `results/bands`."""
     assert outcome.score >= 0.95 * BEST_SCORE, outcome
     assert abs(outcome.start_value / outcome.true_value - 1) <= 0.2, outcome
+    assert outcome.beside_band == "inside", outcome
 
 
 # --- broken on purpose ------------------------------------------------------------------------
@@ -127,7 +156,19 @@ def test_a_broken_agent_is_noticed(fault):
 
 
 def test_one_frame_is_not_enough():
-    assert gallery_outcome(stack_frames=1).score < 0.7 * BEST_SCORE
+    outcome = gallery_outcome(stack_frames=1)
+    assert outcome.score < 0.7 * BEST_SCORE
+    assert outcome.beside_band.startswith("below since step "), outcome
+
+
+def test_learning_that_became_slower_is_noticed():
+    """A canary that falls silent only when nothing is learnt: here all is well, a little later."""
+    curve = Curve()
+    recipe = dataclasses.replace(GALLERY, learning_rate=GALLERY.learning_rate / 10)
+    train_for(recipe, UPDATES // 2, curve=curve)
+    said = verdict(shipped_band("gallery"), curve.steps, curve.means)
+    assert "below" in said, (said, curve.means)
+    assert max(curve.means) > 0.8  # it learns
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 # make test-long    the tests marked `long`: trainings of several minutes each
 # make browser      every solution in JupyterLab, seen by a headless Chromium: half a minute each
 # make notebooks    chapters/*.ipynb and solutions/*.ipynb from solutions/*.py
+# make results      figures, GIF and table of the front page from the files in results/
 # make bench        the reference agent's speed beside other people's
 #
 # Variables, all optional:
@@ -29,7 +30,7 @@ HEADLESS := $(shell test "$$(uname)" = Linux && test -z "$$DISPLAY$$WAYLAND_DISP
 
 PIP_INSTALL = $(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt
 
-.PHONY: lab test test-long browser notebooks bench
+.PHONY: lab test test-long browser notebooks results bench
 
 lab: $(STAMP)
 	$(BIN)/python -m jupyterlab $(HEADLESS) $(LAB_ARGS) README.md
@@ -45,6 +46,9 @@ browser: $(STAMP)
 
 notebooks: $(STAMP)
 	$(BIN)/python -m dqn_ref.course.notebooks
+
+results: $(STAMP)
+	$(BIN)/python results/make.py
 
 bench: $(STAMP)
 	$(PIP_INSTALL) --quiet $(TORCH) -e '.[bench]'

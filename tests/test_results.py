@@ -9,10 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dqn_ref.agents import evaluate_run, load_agent
+from dqn_ref.checkpoints import load_tensors
 from dqn_ref.recipes import Recipe, get_recipe
 from dqn_ref.reporting import history, read_rows
+from dqn_ref.runs import train
+from results.publish import publish
 
 RESULTS = Path(__file__).parents[1] / "results"
 RUNS = sorted(path.parent for path in RESULTS.glob("*/about.json"))
@@ -104,3 +108,40 @@ class TestRun:
         error = 3 * described["std"] / np.sqrt(4)
         assert few.mean == pytest.approx(described["mean"], abs=error)
         assert few.mean > 10  # random play scores about one point
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stages") / "run"
+    recipe = get_recipe(
+        "gallery", lanes=2, total_steps=300, learning_starts=100, memory_frames=500, threads=1,
+        log_every_steps=100, frame_height=20, frame_width=20, architecture="mnih2013", seed=1,
+        precision="fp32", snapshot_every_steps=100,
+    )  # fmt: skip
+    train(recipe, folder, show_bar=False)
+    return folder
+
+
+def test_stages_are_the_runs_own_snapshots(small_run, tmp_path):
+    """Bugs: the last weights under the name of an early step; a score that is another's."""
+    made = tmp_path / "made"
+    about = publish(small_run, made, "c", "m", "abc", games=2, stages=(60, 150))
+    assert [stage["agent_steps"] for stage in about["stages"]] == [100, 200]
+    files = sorted((made / "stages").iterdir())
+    assert [file.name.split("-")[0] for file in files] == ["0000100", "0000200"]
+    for stage, file in zip(about["stages"], files, strict=True):
+        assert made / stage["weights"] == file
+        assert file.stem.endswith(f"-score-{stage['mean']:.0f}") and len(stage["scores"]) == 2
+        ours = load_tensors(file)[0]
+        theirs = load_tensors(small_run / "snapshots" / f"{stage['agent_steps']:010d}.safetensors")[
+            0
+        ]
+        for name, tensor in theirs.items():
+            assert torch.equal(ours[name].float(), tensor.half().float())
+    assert json.loads((made / "about.json").read_text()) == about
+
+
+def test_a_stage_that_the_run_did_not_keep_is_refused(small_run, tmp_path):
+    with pytest.raises(SystemExit, match="no snapshot at or after step 9,999"):
+        publish(small_run, tmp_path / "made", "c", "m", "abc", games=2, stages=(100, 9_999))
+    assert not (tmp_path / "made").exists()

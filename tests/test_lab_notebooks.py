@@ -83,8 +83,8 @@ def copy(tmp_path):
 
 # Chapters with something to move, and how much of it.
 CONTROLS = {
-    "00_hello_atari": 1, "01_returns_and_q_values": 3, "02_preprocessing": 2, "05_q_network": 1,
-    "06_exploration": 2, "09_evaluation_and_video": 1,
+    "00_hello_atari": 1, "01_returns_and_q_values": 3, "02_preprocessing": 5, "05_q_network": 1,
+    "06_exploration": 4, "09_evaluation_and_video": 1,
 }  # fmt: skip
 
 

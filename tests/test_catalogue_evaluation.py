@@ -17,6 +17,7 @@ import torch
 
 from dqn_ref.course.catalogue import entry, judge
 from dqn_ref.course.catalogue import watch_films as films
+from dqn_ref.course.catalogue import watch_wrong_bytes as wrong_bytes
 from dqn_ref.course.catalogue import watch_wrong_films as wrong_films
 from dqn_ref.course.catalogue import watch_wrong_games as wrong_games
 from dqn_ref.course.catalogue.judging import Trace, observe, wrong_version
@@ -112,6 +113,7 @@ class OwnActions(Play):
     ],
 )
 def test_wrong_evaluations_outside_the_catalogue_get_the_first_fact(piece, fact):
+    """A fact of a later probe, or a name, hides what the learner should look at first."""
     verdict = judge("evaluate", piece)
     assert not verdict.passed and verdict.attempted
     assert fact in verdict.message, verdict.message
@@ -182,16 +184,18 @@ def test_a_real_film_is_read_as_what_was_written(height, width):
         film = films.read(write_video(frames, Path(folder) / "film.mp4", 12.5))
     assert film.kind == films.H264 and film.fps == 12.5
     assert film.size == (height + height % 2, width + width % 2)
-    assert [films.name_of(shown, frames) for shown in film.pictures] == [
-        f"frame {number}" for number in range(5)
-    ]
+    assert films.names_of(film.pictures, frames) == [f"frame {n}" for n in range(5)]
 
 
 def test_pictures_of_a_film_are_called_by_what_was_done_to_them():
+    """A picture that is called by another's name sends the learner to another mistake."""
     frames = films.pictures(4, seed=3)
-    assert films.name_of(frames[2][:, :, ::-1], frames) == "frame 2 with red and blue exchanged"
-    assert films.name_of(frames[1][::-1], frames) == "frame 1 upside down"
-    assert films.name_of(255 - frames[0], frames) == "something else"
+    shown = [frames[2][:, :, ::-1], frames[1][::-1], 255 - frames[0]]
+    assert films.names_of(shown, frames) == [
+        "frame 2 with red and blue exchanged",
+        "frame 1 upside down",
+        "something else",
+    ]
 
 
 def test_a_pretended_film_is_only_for_comparisons():
@@ -216,19 +220,34 @@ class InCapitals(Camera):
 
 
 def test_the_part_of_a_film_may_stand_anywhere():
+    """A check that looks for a part beside the film refuses a folder of its own."""
     verdict = judge("write_video", lambda *a, **k: InCapitals()(*a, **k))
     assert verdict.passed, verdict.message
 
 
-class Slanted(Camera):
-    """Height and width exchanged."""
+class Tall(Camera):
+    """Four black rows above, so that both sides are even and the size is wrong."""
 
     def change(self, frame):
-        return frame.reshape(frame.shape[1], frame.shape[0], 3)
+        return np.pad(frame, ((4, 0), (0, 0), (0, 0)))
 
-    def refuse(self, frame):
-        if frame.shape != self.shape or frame.dtype != np.uint8:
-            raise ValueError("another shape")
+
+class EightBytes(Camera):
+    """Frames as float64: eight times as many bytes as the encoder expects."""
+
+    def save(self, prepared, path, fps, kind):
+        floats = (frame.astype(float) for frame in prepared)
+        super().save(wrong_bytes._cut(floats, (16, 24)), path, fps, kind)
+
+
+class PartOfAnotherKind(Camera):
+    """What most people write first: the other name ends in `.tmp`."""
+
+    def save(self, prepared, path, fps, kind):
+        part = path.with_suffix(".tmp")
+        for _ in prepared:  # the encoder finds no format for this suffix and writes nothing
+            pass
+        part.replace(path)
 
 
 class Halves(Camera):
@@ -254,7 +273,9 @@ def elsewhere(frames, path, fps, scale=1):
 @pytest.mark.parametrize(
     "piece, fact",
     [
-        (lambda *a, **k: Slanted()(*a, **k), "the film has 24 × 16 pixels, expected 16 × 24"),
+        (lambda *a, **k: Tall()(*a, **k), "the film has 20 × 24 pixels, expected 16 × 24"),
+        (lambda *a, **k: EightBytes()(*a, **k), "48 pictures, expected 6, and picture 0 is none"),
+        (lambda *a, **k: PartOfAnotherKind()(*a, **k), "the encoder goes by the suffix, knows no "),
         (lambda *a, **k: Halves()(*a, **k), "picture 0 of the film shows something else"),
         (lambda *a, **k: Backwards()(*a, **k), "picture 0 of the film shows frame 5, expected fr"),
         (silent_about_the_path, "it returns the path of 'film.mp4'"),
@@ -264,18 +285,51 @@ def elsewhere(frames, path, fps, scale=1):
     ],
 )
 def test_wrong_writers_outside_the_catalogue_get_the_first_fact(piece, fact):
+    """A fact of a later probe, or a name, hides what the learner should look at first."""
     verdict = judge("write_video", piece)
     assert not verdict.passed and verdict.attempted
     assert fact in verdict.message, verdict.message
     assert verdict.wrong is None
 
 
-@pytest.mark.parametrize("one, other", pairs(wrong_films, Camera, 24))
-def test_two_mistakes_of_a_writer_get_no_untrue_name(one, other):
-    kind = both(one, other, Camera)
-    if kind is None:
+@pytest.mark.parametrize(
+    "kind", [k for k in kinds(wrong_bytes, Camera) if k.__module__ == wrong_bytes.__name__]
+)
+def test_what_the_encoder_makes_of_bytes_of_another_size_is_foretold(kind, monkeypatch):
+    """A version that is pretended otherwise than ffmpeg cuts would name another mistake."""
+    if slug_of(kind) is None:  # the base of the others
         return
-    slugs = {slug_of(one), slug_of(other)}
+    found = {}
+    for pretended in (False, True):
+        monkeypatch.setattr(films, "_pretending", pretended)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "film.mp4"
+            kind()(films.pictures(12, 15, 23, seed=2), path, 10, 1)
+            film = films.read(path)
+            found[pretended] = film.kind, film.size, len(film.pictures)
+    assert found[False] == found[True]
+
+
+def test_a_film_that_got_less_than_one_picture_is_not_called_one_of_another_codec():
+    """The writer used libx264; a learner who is told of the codec looks in the wrong line."""
+    verdict = judge("write_video", lambda *a, **k: wrong_bytes.FramesWithoutScale()(*a, **k))
+    assert "no picture in the film" in verdict.message and verdict.hint == 4
+
+
+def test_the_stop_button_has_to_leave_the_folder_as_it_was():
+    """With `except Exception` in place of `finally` a stopped film leaves its part for good."""
+    verdict = judge("write_video", lambda *a, **k: wrong_bytes.StopLeavesPart()(*a, **k))
+    assert verdict.wrong == "the stop button leaves a part", verdict.message
+
+
+@pytest.mark.parametrize(
+    "one, other", pairs(wrong_films, Camera, 16) + pairs(wrong_bytes, Camera, 8)
+)
+def test_two_mistakes_of_a_writer_get_no_untrue_name(one, other):
+    """A name that stands for half of what is wrong sends the learner to mend the wrong half."""
+    kind, slugs = both(one, other, Camera), {slug_of(one), slug_of(other)}
+    if kind is None or None in slugs:  # the base of others is no mistake
+        return
     assert name_of(FILM, lambda *a, **k: kind()(*a, **k)) not in slugs
 
 

@@ -14,7 +14,7 @@ import pickle
 import re
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +34,14 @@ _pretending = False
 class Film:
     """What is in a file."""
 
-    kind: str  # "an mp4 of H.264", "a GIF" …
+    kind: str  # "an mp4 of H.264", "a GIF", EMPTY …
     size: tuple[int, int] = (0, 0)  # rows, columns
     fps: float = 0.0
     pictures: tuple[np.ndarray, ...] = ()  # RGB
 
 
 H264, H264_444 = "an mp4 of H.264", "an mp4 of H.264 in 4:4:4, which many browsers cannot play"
+EMPTY = "an mp4 without a picture"  # the encoder got less than one
 
 
 def pictures(count: int, height: int = 16, width: int = 24, seed: int = 0) -> list[np.ndarray]:
@@ -72,11 +73,12 @@ def write(path: Path, frames: Iterable[np.ndarray], fps: float, kind: str = H264
     """Write a film of any kind, or note what would be in it."""
     if _pretending:
         stream = iter(frames)
-        first = next(stream)
+        first = next(stream, None)
         path.write_bytes(b"")  # an encoder begins its file when it has seen a frame
-        frames = [first, *stream]
-        size = frames[0].shape[:2]
-        path.write_bytes(_PRETENCE + pickle.dumps(Film(kind, size, fps, tuple(frames))))
+        film = Film(EMPTY)
+        if first is not None:
+            film = Film(kind, first.shape[:2], fps, (first, *stream))
+        path.write_bytes(_PRETENCE + pickle.dumps(film))
     else:
         _WRITERS[kind](path, frames, fps)
 
@@ -85,7 +87,7 @@ def _write_h264(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
     frames = iter(frames)
-    first = next(frames)
+    first = next(frames, np.zeros((16, 16, 0), np.uint8))
     # The encoder takes 4:2:0, which all browsers play, where the sizes are even.
     with FFMPEG_VideoWriter(str(path), first.shape[1::-1], fps, codec="libx264") as writer:
         writer.write_frame(first)
@@ -157,11 +159,9 @@ def _kind(data: bytes) -> str:
     found = re.search(rb"avcC\x01(.)", data, re.DOTALL)
     if found:
         return H264_444 if found[1] == b"\xf4" else H264
+    if b"trak" not in data:
+        return EMPTY
     return "an mp4 of MPEG-4 Part 2" if b"mp4v" in data else "an mp4 of another codec"
-
-
-def _distance(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.abs(one.astype(int) - other.astype(int)).mean())
 
 
 def _below(frame: np.ndarray) -> np.ndarray:
@@ -184,16 +184,18 @@ _CHANGES = {
 _CLOSE = 25  # grey levels on average: H.264 misses by up to 18 at odd sizes, other frames by 33
 
 
-def name_of(shown: np.ndarray, frames: list[np.ndarray]) -> str:
-    """Which frame a picture of the film is, and what was done to it."""
-    distances = {
-        f"frame {number}{text}": _distance(shown, change(frame))
-        for text, change in _CHANGES.items()
-        for number, frame in enumerate(frames)
-        if _below(frame).shape == shown.shape
-    }
-    best = min(distances, key=distances.get, default="")
-    return best if best and distances[best] < _CLOSE else "something else"
+def names_of(shown: Sequence[np.ndarray], frames: Sequence[np.ndarray]) -> list[str]:
+    """Which frames the pictures of a film are, and what was done to them."""
+    names = [f"frame {n}{text}" for text in _CHANGES for n in range(len(frames))]
+    known = np.array([change(frame) for change in _CHANGES.values() for frame in frames], np.int16)
+    found = []
+    for picture in shown:
+        best, distance = 0, np.inf
+        if picture.shape == known.shape[1:]:
+            distances = np.abs(known - picture).mean(axis=(1, 2, 3))
+            best, distance = int(distances.argmin()), distances.min()
+        found.append(names[best] if distance < _CLOSE else "something else")
+    return found
 
 
 # --- scenes ---------------------------------------------------------------------------------------
@@ -219,7 +221,15 @@ class Filmed:
             given = Given(self.frames) if self.one_at_a_time else list(self.frames)
             options = {} if self.scale is None else {"scale": self.scale}
             place = str(path) if self.as_text else path
-            result = piece(iter(given) if self.one_at_a_time else given, place, self.fps, **options)
+            try:
+                result = piece(
+                    iter(given) if self.one_at_a_time else given, place, self.fps, **options
+                )
+            except FileNotFoundError as error:
+                if not _nameless_part(error):
+                    raise
+                yield Fact("error", True, _nameless_part(error), 3)
+                return
             yield from _returned(result, path)
             yield Fact("there", path.is_file(), f"afterwards there is no {path.name}", 2)
             if not path.is_file():
@@ -247,14 +257,19 @@ class Filmed:
         is_film = film.kind in _WRITERS
         if is_film:
             wanted = " × ".join(map(str, shape))
-            yield Fact("size", film.size, f"the film has {size} pixels, expected {wanted}", 4)
+            hint = 2 if film.size == shape[::-1] else 4
+            yield Fact("size", film.size, f"the film has {size} pixels, expected {wanted}", hint)
+        if film.kind == EMPTY:
+            yield Fact("kind", film.kind, _NO_PICTURE, 4)
         yield Fact("kind", film.kind, f"the file is {film.kind}, expected {H264}", 2)
-        if not is_film or film.size != shape:
+        if not is_film:
+            return
+        names = names_of(film.pictures, expected)
+        yield _count_of(names, len(expected))
+        if film.size != shape:
             return
         fps = round(film.fps, 2)
         yield Fact("frames per second of the film", fps, hint=2)
-        names = [name_of(shown, expected) for shown in film.pictures]
-        yield Fact("number of pictures", len(names), hint=1)
         wrong = next((i for i, name in enumerate(names) if name != f"frame {i}"), 0)
         said = f"picture {wrong} of the film shows {names[wrong] if names else 'nothing'}"
         yield Fact("pictures", tuple(names), f"{said}, expected frame {wrong}", 1 if wrong else 2)
@@ -262,6 +277,39 @@ class Filmed:
     def _enlarged(self) -> list[np.ndarray]:
         scale = self.scale or 1
         return [frame.repeat(scale, axis=0).repeat(scale, axis=1) for frame in self.frames]
+
+
+_NO_PICTURE = (
+    "there is no picture in the film: nothing was written, or less than one picture of the size "
+    "that the film was opened with"
+)
+
+
+def _count_of(names: list[str], expected: int) -> Fact:
+    """How many pictures a film has. Bytes that do not fill its pictures change their number."""
+    tell = ""
+    if "something else" in names and len(names) != expected:
+        tell = (
+            f"the film has {len(names)} pictures, expected {expected}, and picture "
+            f"{names.index('something else')} is none of the frames: what is written has another "
+            "size, in bytes, than the pictures that the film was opened for"
+        )
+    return Fact("number of pictures", len(names), tell, 4 if tell else 1)
+
+
+def _nameless_part(error: FileNotFoundError) -> str:
+    """What to say if a part could not become the film because its suffix is no film's."""
+    if not error.filename2 or Path(error.filename).suffix in _SUFFIXES:
+        return ""
+    part = Path(error.filename)
+    return (
+        f"there is no file {part.name!r} that could get the film's name: the encoder goes by the "
+        f"suffix, knows no {part.suffix or 'file without one'}, and wrote nothing; the other name "
+        "has to end in .mp4, too"
+    )
+
+
+_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
 
 def _returned(result, path: Path) -> Iterator[Fact]:
@@ -307,14 +355,14 @@ class Refused:
                 piece(self.frames(), path, 10)
             except NotImplementedError:
                 raise
-            except Exception as error:
+            except (Exception, KeyboardInterrupt) as error:
                 raised = type(error).__name__
             said = f"it raises {raised}" if raised != "no error" else "it raises no error"
             yield Fact("error", raised, f"{said}, expected {self.error}: {self.why}", 3)
             kept = path.is_file() and path.read_bytes() == OLD
             yield Fact("kept", kept, "the older film of that name is gone", 3)
             others = [p.name for p in sorted(Path(folder).iterdir()) if p != path]
-            yield Fact("others", bool(others), f"it leaves {others[:1]} in the folder", 3)
+            yield Fact("others", bool(others), f"it leaves {', '.join(others)} in the folder", 3)
 
 
 class Torn(Exception):
@@ -324,3 +372,9 @@ class Torn(Exception):
 def torn() -> Iterator[np.ndarray]:
     yield from pictures(3)
     raise Torn("the game broke off")
+
+
+def stopped() -> Iterator[np.ndarray]:
+    """What the stop button of a notebook raises."""
+    yield from pictures(3)
+    raise KeyboardInterrupt

@@ -121,8 +121,8 @@ def _result(result, lanes: int) -> Iterator[Fact]:
         sentence = f"`{name}` has {len(values)} entries, expected {lanes}, one for each lane"
         yield Fact(f"length of `{name}`", len(values), sentence, 1)
         yield Fact(f"numbers in `{name}`", all(map(_is_number, values)), _not_numbers(name), 2)
-    yield Fact("`scores`", tuple(_plain(v) for v in result.scores), hint=1)
-    yield Fact("`steps`", tuple(_plain(v) for v in result.steps), hint=1)
+    yield Fact("`scores`", _plain(result.scores), hint=1)
+    yield Fact("`steps`", _plain(result.steps), hint=1)
     kind = type(result.truncated).__name__
     is_count = isinstance(result.truncated, (int, np.integer)) and kind not in ("bool", "bool_")
     yield Fact("a number", is_count, f"`truncated` is {_a(kind)}, expected a number of games", 2)
@@ -141,8 +141,9 @@ def _is_number(value) -> bool:
     return isinstance(value, (float, int, np.integer, np.floating)) and type(value) is not bool
 
 
-def _plain(value) -> str:
-    return f"{float(value):g}" if _is_number(value) else "?"
+def _plain(values: list) -> str:
+    """A list as a message shows it; the kind of its numbers does not matter."""
+    return f"[{', '.join(f'{float(v):g}' if _is_number(v) else '?' for v in values)}]"
 
 
 class ScriptedLanes:

@@ -97,8 +97,8 @@ class Lives(Play):
 
 
 @mistake("points of start rows", 1,
-         "Your evaluation equals one that adds the points of reset rows. Their action was the "
-         "door's, not the agent's; neither their points nor their steps count.")  # fmt: skip
+         "Your evaluation equals one that adds the points of reset rows. Their action was "
+         "not the agent's; neither their points nor their steps count.")  # fmt: skip
 class StartPoints(Play):
     def count(self, rows):
         self.score += np.where(self.playing & rows.reset_row, rows.rewards, 0)
@@ -140,6 +140,15 @@ class Frames(Play):
 class LastRow(Play):
     def counts(self, rows):
         return super().counts(rows) & ~self.over(rows)
+
+
+@mistake("flag falls first", 1,
+         "Your evaluation equals one whose flag falls before it counts: of the row that ends a "
+         "game it counts nothing, neither points nor step nor cut-off.")  # fmt: skip
+class FlagFirst(Play):
+    def count(self, rows):
+        self.playing &= ~self.over(rows)
+        super().count(rows)
 
 
 @mistake("last reward only", 1,
@@ -263,6 +272,19 @@ class NoTruncation(Play):
         return rows.game_over
 
 
+@mistake("ignores truncation, counting", 1,
+         "Your evaluation equals one that ends a game at `game_over` only: after a cut-off it goes "
+         "on with the lane's next game, and counts the next cut-off as well. A game that the limit "
+         "cut off is over for us.")  # fmt: skip
+class NoTruncationCounting(NoTruncation):
+    def count(self, rows):
+        self.cuts = getattr(self, "cuts", 0) + int((self.playing & rows.truncated).sum())
+        super().count(rows)
+
+    def result(self):
+        return Evaluation(self.score.tolist(), self.steps.tolist(), self.cuts)
+
+
 @mistake("cut games are left out", 1,
          "Your evaluation equals one that leaves out games that were cut off. Who waits for ever "
          "would get the score of the games in which he did not.")  # fmt: skip
@@ -330,11 +352,19 @@ class AlwaysBreaks(Play):
 
 
 @mistake("stacks break only at lives", 4,
-         "Your evaluation equals one that does not start a stack at a reset row, where the door "
-         "has pressed a button: frames from before it stay in the state.")  # fmt: skip
+         "Your evaluation equals one that does not start a stack at a reset row, where the "
+         "environment has pressed a button: frames from before it stay in the state.")  # fmt: skip
 class OnlyLives(Play):
     def starts(self, rows):
         return rows.life_lost & self.breaks_at_life
+
+
+@mistake("stacks break at one or the other", 4,
+         "Your evaluation equals one that starts a stack at a lost life if `breaks_at_life` is "
+         "set, and at a reset row otherwise. At a reset row a stack always starts.")  # fmt: skip
+class OneOrTheOther(Play):
+    def starts(self, rows):
+        return rows.life_lost if self.breaks_at_life else rows.reset_row
 
 
 @mistake("stacks never break", 4,

@@ -21,8 +21,9 @@ import imageio_ffmpeg
 import numpy as np
 
 from dqn_ref.course.catalogue.judging import Entry, Probe, RightVersion
-from dqn_ref.course.catalogue.watch_films import Filmed, Refused, pictures, torn
-from dqn_ref.course.catalogue.watch_wrong_films import right, wrong
+from dqn_ref.course.catalogue.watch_films import Filmed, Refused, pictures, stopped, torn
+from dqn_ref.course.catalogue.watch_wrong_bytes import wrong
+from dqn_ref.course.catalogue.watch_wrong_films import right
 from dqn_ref.video import write_video
 
 HINTS = {
@@ -47,7 +48,7 @@ SCENES = (
     Probe(
         "a film of 15 × 23 pixels, its frames from a generator",
         Filmed(
-            tuple(pictures(12, 15, 23, seed=2)), 25, place="new/one.mp4", as_text=True,
+            tuple(pictures(12, 15, 23, seed=2)), 25, place="new/er/one.mp4", as_text=True,
             one_at_a_time=True,
         ).observe,
     ),
@@ -70,6 +71,10 @@ SCENES = (
     Probe(
         "a film whose fourth frame raises Torn",
         Refused(torn, "Torn", "the error belongs to the caller").observe,
+    ),
+    Probe(
+        "a film whose fourth frame raises KeyboardInterrupt, as the stop button does",
+        Refused(stopped, "KeyboardInterrupt", "the error belongs to the caller").observe,
     ),
 )  # fmt: skip
 

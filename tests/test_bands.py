@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dqn_ref.course import bands
-from dqn_ref.course.bands import make_band, shipped_band, verdict
+from dqn_ref.course.bands import beside_band, make_band, shipped_band, verdict
 from dqn_ref.course.shipped import RESULTS
 from dqn_ref.recipes import get_recipe
 from dqn_ref.reporting import history
@@ -69,6 +69,29 @@ CASES = {
 @pytest.mark.parametrize("said", CASES)
 def test_what_is_said(said, band):
     assert verdict(band, STEPS, CASES[said](STEPS)) == said
+
+
+SENTENCES = {
+    "inside": "inside the course's band of 5 seeds",
+    "too early to say": "too early to compare with the course's band of 5 seeds",
+    "below since step 6,000": "below the course's band of 5 seeds since step 6,000",
+    "inside since step 4,000, below before": (
+        "inside the course's band of 5 seeds since step 4,000, below before"
+    ),
+}
+
+
+@pytest.mark.parametrize("said", SENTENCES)
+def test_it_is_said_in_a_sentence(said, band):
+    """Bug: a learner whose run has other settings is told that it learns badly, and not why."""
+    scores = CASES[said](STEPS)
+    assert beside_band(band, GALLERY, STEPS, scores) == SENTENCES[said]
+    other = dataclasses.replace(GALLERY, discount=0.5, seed=99, lanes=2)
+    assert beside_band(band, other, STEPS, scores) == (
+        f"{SENTENCES[said]}; unlike theirs, this training has lanes=2, discount=0.5"
+    )
+    more = dataclasses.replace(other, batch_size=8, learning_rate=0.1)
+    assert beside_band(band, more, STEPS, scores).endswith("batch_size=8 and more")
 
 
 def test_one_bad_interval_is_no_trend(band):

@@ -28,6 +28,7 @@ _POINTS = 80  # of the band
 _SMOOTH = 10
 # So many logged points in a row are a trend; fewer are luck.
 _IN_A_ROW = 3
+_NAMED = 3  # settings that differ, in a sentence
 # What decides neither the game nor how fast it is learnt.
 _INDIFFERENT = {
     "door", "seed", "device", "precision", "threads", "cuda_graph", "total_steps",
@@ -140,3 +141,24 @@ def _without_luck(sides: np.ndarray) -> np.ndarray:
         if end - start < _IN_A_ROW:
             kept[start:end] = "inside"
     return kept
+
+
+def beside_band(band: Band, recipe: Recipe, steps: Sequence[float], scores: Sequence[float]) -> str:
+    """`verdict` as a sentence without its full stop, with the settings that explain a difference.
+
+    Args:
+        band, steps, scores: see `verdict`.
+        recipe: of that log.
+    """
+    whose = f"the course's band of {len(band.seeds)} seeds"
+    said = verdict(band, steps, scores)
+    side, _, since = said.partition(" ")
+    if side == "too":
+        sentence = f"too early to compare with {whose}"
+    else:
+        sentence = " ".join(filter(None, [side, whose, since]))
+    other = band.differs(recipe)
+    if not other:
+        return sentence
+    named = ", ".join(other[:_NAMED]) + (" and more" if len(other) > _NAMED else "")
+    return f"{sentence}; unlike theirs, this training has {named}"

@@ -36,6 +36,7 @@ import numpy as np
 import torch
 from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
+# %%
 from dqn_ref import agents, reporting, runs, video
 from dqn_ref.bellman import discounted_return
 from dqn_ref.course import begin, check, compare, progress, shipped_run

@@ -1,11 +1,13 @@
 """The probe ladder: right pieces climb it, and each broken piece falls off at its own rung."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from dqn_ref.course import probes
-from dqn_ref.course.probe_faults import FIVE, MORE
+from dqn_ref.course.probe_faults import FIVE, MORE, PATIENTS, SICK
 from dqn_ref.course.probes import PROBES, Outcome, run_probe, run_probes
 from dqn_ref.network import QNetwork
 from dqn_ref.pieces import REFERENCE, Pieces
@@ -74,6 +76,38 @@ def test_a_failure_is_read(fault):
     """A diagnosis that does not fit what was found."""
     outcome = run_probe(PROBES[fault.first_to_fail - 1], fault.pieces)
     assert READINGS[fault.what] in outcome.reading, outcome
+
+
+def culprits(patient) -> list[str]:
+    """Pieces whose exchange heals a patient, as exercise 8.4 asks."""
+    agent, probe = patient.among_own, patient.probe
+    healed = {name: replace(agent, **{name: getattr(REFERENCE, name)}) for name in probe.look_at}
+    return [name for name, pieces in healed.items() if run_probe(probe, pieces).passed]
+
+
+@pytest.mark.parametrize(
+    "letter", ["P", *(pytest.param(letter, marks=pytest.mark.long) for letter in "QR")]
+)
+def test_a_patient_has_one_culprit_that_only_the_experiment_tells(letter):
+    """An exercise without an answer, with two, or with one that `is not` finds."""
+    patient = PATIENTS[letter]
+    own = [n for n in patient.probe.look_at if not patient.among_own.is_reference(n)]
+    assert own == list(patient.probe.look_at)
+    assert culprits(patient) == [patient.piece]
+
+
+def test_agents_whose_curves_are_read_differ_in_their_piece():
+    """Two letters with one answer; an agent that the fourth probe knows nothing of."""
+    assert [SICK[name].piece for name in "ABC"] == ["td_targets", "linear_schedule", "clip_reward"]
+    assert len(SICK) == 3 and all(fault.first_to_fail <= 4 for fault in SICK.values())
+
+
+def test_winning_by_luck_is_no_pass():
+    """95 of 100 games won with wrong values, and a reading that leaves one wondering."""
+    values = np.array([[0.6, 0.6], [0.6, 0.6], [0.63, 0.64], [0.73, 0.62]])
+    outcome = Outcome(PROBES[4], values, won=0.95)
+    assert not outcome.passed and outcome.reading.endswith("though it wins by luck")
+    assert "luck" not in Outcome(PROBES[4], values, won=0.5).reading
 
 
 # ---- what else may happen ------------------------------------------------------------------------

@@ -1,11 +1,13 @@
 """Agents with one broken piece each, for the probe ladder to find.
 
 `FIVE` has one for each probe: those before it pass, it fails. `MORE` are other faults that people
-build in, each with the first probe that fails.
+build in, each with the first probe that fails. `PATIENTS` and `SICK` are those that a learner has
+to find, under letters.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,8 +15,9 @@ import numpy as np
 import torch
 
 from dqn_ref import exploration, learner, network, replay, training
+from dqn_ref.course.probes import PROBES, Probe
 from dqn_ref.frames import FrameStack
-from dqn_ref.pieces import Pieces
+from dqn_ref.pieces import REFERENCE, Pieces
 
 
 class Fault(NamedTuple):
@@ -29,6 +32,32 @@ class Fault(NamedTuple):
     def pieces(self) -> Pieces:
         """The reference's pieces and this one."""
         return Pieces(**{self.piece: self.make()})
+
+    @property
+    def among_own(self) -> Pieces:
+        """The same agent, but all pieces that the failed probe suspects are somebody's own.
+
+        So nobody can tell the broken one by its being no piece of the reference's.
+        """
+        suspects = {name: _copied(getattr(REFERENCE, name)) for name in self.probe.look_at}
+        return Pieces(**{**suspects, self.piece: self.make()})
+
+    @property
+    def probe(self) -> Probe:
+        """The first one that it fails."""
+        return PROBES[self.first_to_fail - 1]
+
+
+def _copied(piece: Callable) -> Callable:
+    """Another piece that does the same."""
+    if isinstance(piece, type):
+        return type(piece.__name__, (piece,), {})
+
+    @functools.wraps(piece)
+    def same(*args, **options):
+        return piece(*args, **options)
+
+    return same
 
 
 def _fit(parts: learner.LearnerParts, batch: replay.Batch, losses_of: Callable) -> learner.Metrics:
@@ -180,3 +209,14 @@ MORE = (
     Fault("the action before is remembered", "training_loop", 4, lambda: remembers_action_before),
     Fault("a stack of one frame", "FrameStack", 5, lambda: ForgetsToPush),
 )
+_ALL = {fault.what: fault for fault in FIVE + MORE}
+PATIENTS = {
+    "P": _ALL["learn is never called"],
+    "Q": _ALL["the target is never copied"],
+    "R": _ALL["a stack of one frame"],
+}
+SICK = {
+    "A": _ALL["no terminal mask"],
+    "B": _ALL["epsilon stays at its start"],
+    "C": _ALL["rewards one step late"],
+}

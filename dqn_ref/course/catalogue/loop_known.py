@@ -20,8 +20,9 @@ class Known:
         self.batch, self.target_before = batch, parameters(parts.target)
         self.values: dict[str, torch.Tensor] = {}
         for states in ("states", "next_states"):
-            self._note("the online network", parts.online, states)
-            self._note("the target network", parts.target, states)
+            for about in (f"`{states}`", f"`{states}` divided by 255"):
+                self._note("the online network", parts.online, states, about)
+                self._note("the target network", parts.target, states, about)
         online, target = (n(batch.next_states).float() for n in (parts.online, parts.target))
         usual = batch.rewards, batch.discounts, batch.terminated, target
         targets = td_targets(*usual, *([online] if parts.double else []))
@@ -30,15 +31,17 @@ class Known:
         for name in ("rewards", "discounts", "terminated"):
             self.values[f"`batch.{name}`"] = getattr(batch, name)
 
-    def _note(self, name: str, network: torch.nn.Module, states: str) -> None:
-        values = network(getattr(self.batch, states)).float()
-        where = "" if states == "states" else f" in `{states}`"
+    def _note(self, name: str, network: torch.nn.Module, states: str, about: str) -> None:
+        seen = getattr(self.batch, states)
+        values = network(seen / 255 if "255" in about else seen).float()
+        where = "" if about == "`states`" else f" in {about}"
         where += "" if name == "the online network" else f" of {name}"
-        self.values[f"what {name} says of `{states}`"] = values
+        self.values[f"what {name} says of {about}"] = values
         self.values[TAKEN + where] = values.gather(1, self.batch.actions[:, None]).squeeze(1)
         self.values[f"the largest Q{where}"] = values.max(dim=1).values
         self.values[f"the mean of Q over all actions{where}"] = values.mean(dim=1)
         self.values[f"Q of action 0{where}"] = values[:, 0]
+        self.values[f"`q[:, actions]`{where}"] = values[:, self.batch.actions]
 
     def words(self, values: torch.Tensor | None) -> str:
         """What these values are."""

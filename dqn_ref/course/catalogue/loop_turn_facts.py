@@ -1,7 +1,7 @@
 """What is read from a training loop's diary, and how a difference is told.
 
-Open is where in a turn `learn` stands: before `act` or behind `on_step`, it is called once a turn.
-So it is taken out of the order of calls and counted by itself.
+Open is where in a turn the call of `learn` stands: DQN it is at any place. So it is taken out of
+the order of calls and looked at by itself.
 """
 
 from __future__ import annotations
@@ -104,6 +104,17 @@ def _learning(diary: Any) -> Fact:
     return Fact("learn", tuple(counts), tell, 4 if count else 1)
 
 
+def places_of_learn(calls: list[tuple[str, str]]) -> list[tuple[str, int]]:
+    """After which other call each `learn` comes, "start" for none of a turn, and in which turn."""
+    found, last, turn = [], "start", 0
+    for call, _ in calls:
+        if call == "learn":
+            found.append((last, max(1, turn)))
+        elif call in TURN:
+            last, turn = call, turn + (call == "act")
+    return found
+
+
 @dataclass(frozen=True)
 class Order(Fact):
     """All calls but `start` and `learn`, and what each was given."""
@@ -150,7 +161,9 @@ class Order(Fact):
 
     def _other_call(self, place: int, turn: int, right: str) -> Difference:
         names = [call for call, _ in self.value]
-        call = names[place]
+        call, given = self.value[place]
+        if given.endswith("which was not called"):
+            return Difference(f"in turn {turn}, `{call}` is given {given}", 2)
         if call not in TURN:
             return Difference(f"in turn {turn}, `{call}` is called; {_OTHER[call]}", 1)
         if place and call == names[place - 1]:

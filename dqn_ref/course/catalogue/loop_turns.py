@@ -20,7 +20,7 @@ from dqn_ref.course.catalogue.loop_turn_facts import loop_facts
 from dqn_ref.environments import Rows
 from dqn_ref.exploration import epsilon_greedy, linear_schedule
 from dqn_ref.frames import FrameStack
-from dqn_ref.learner import Metrics
+from dqn_ref.learner import Learner, Metrics
 from dqn_ref.recipes import get_recipe
 from dqn_ref.replay import FrameRing
 from dqn_ref.training import Counters, LoopParts, clip_reward
@@ -37,7 +37,7 @@ _RECIPE = dataclasses.replace(
 
 
 class Enough(BaseException):
-    """Ends a loop that goes on and on; no `except Exception` of a piece keeps it."""
+    """Ends a loop that goes on for ever, or cannot go on; no `except Exception` keeps it."""
 
 
 @dataclass
@@ -65,17 +65,28 @@ class Diary:
         self.steps.append(steps)
         self.due.append(counters.steps_owed >= recipe.train_every_steps)
 
-    def actions_words(self, actions: Any) -> str:
-        if isinstance(actions, tuple):
-            return "no actions"
+    def words(self, value: Any) -> str:
+        """What a call was given, whatever it should have been given."""
+        if value is None:
+            return "None"
+        if value is self.parts:
+            return "the parts"
+        if callable(value):
+            return f"`{getattr(value, '__name__', 'a function')}` itself, which was not called"
+        if isinstance(value, tuple):
+            return self._rows_words(value)
         for turn, mine in enumerate(self.acted, 1):
-            if np.array_equal(np.asarray(actions), mine):
+            if np.array_equal(np.asarray(value), mine):
                 return f"the actions of turn {turn}"
+        for turn, rows in enumerate(self.received, 1):
+            field = next((name for name in Rows._fields if getattr(rows, name) is value), None)
+            if field:
+                return f"`rows.{field}` of turn {turn}"
         return "actions that no `act` has chosen"
 
-    def rows_words(self, rows: Any) -> str:
+    def _rows_words(self, rows: tuple) -> str:
         for turn, mine in enumerate(self.received, 1):
-            if rows is mine or (isinstance(rows, tuple) and rows[0] is mine.frames):
+            if rows is mine or (rows and rows[0] is mine.frames):
                 return f"the rows of turn {turn}"
         return "rows that no `recv` has brought"
 
@@ -100,7 +111,7 @@ class Lanes:
 
     def send(self, actions: np.ndarray) -> None:
         diary = self.parts.diary
-        diary.note("send", diary.actions_words(actions))
+        diary.note("send", diary.words(actions))
 
     def recv(self) -> Rows:
         diary = self.parts.diary
@@ -174,13 +185,23 @@ class ScriptedParts(LoopParts):
 
     def remember(self, actions: np.ndarray, rows: Rows) -> None:
         diary = self.diary
-        given = f"{diary.actions_words(actions)} and {diary.rows_words(rows)}"
-        diary.note("remember", given)
+        diary.note("remember", f"{diary.words(actions)} and {diary.words(rows)}")
+        if not isinstance(rows, Rows) or np.shape(actions) != (self.lanes.lanes,):
+            raise Enough  # the diary tells more than the error that would follow
         super().remember(actions, rows)
         diary.counted = self.counters.steps
 
 
-ScriptedParts.__name__ = LoopParts.__name__  # an AttributeError shows it
+# Errors show these names.
+ScriptedParts.__name__ = LoopParts.__name__
+ScriptedLearner.__name__ = Learner.__name__
+for _method in (
+    ScriptedParts.start,
+    ScriptedParts.act,
+    ScriptedParts.learn,
+    ScriptedParts.remember,
+):
+    _method.__qualname__ = f"LoopParts.{_method.__name__}"
 
 
 @dataclass(frozen=True)
@@ -197,8 +218,7 @@ class Loop:
         diary, turns = own.diary, []
 
         def on_step(parts: LoopParts, rows: Rows) -> bool:
-            whose = "" if parts is own else "other parts and "
-            diary.note("on_step", whose + diary.rows_words(rows))
+            diary.note("on_step", f"{diary.words(parts)} and {diary.words(rows)}")
             turns.append(rows)
             return len(turns) == self.ends_at
 

@@ -40,7 +40,7 @@ def update_facts(
         before: the gradient of the update before.
     """
     name, size = f"update {update}", len(given.actions)
-    yield from _targets(name, record, known, size)
+    yield from targets_facts(name, record, known, size)
     yield from _losses(name, record, known, size, parts.huber_delta)
     yield _order(name, record.calls)
     gradient = np.zeros(0) if record.gradient is None else record.gradient
@@ -87,7 +87,8 @@ def _alike(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     return one.shape == other.shape and np.allclose(flat(one), flat(other), 1e-4, 1e-4)
 
 
-def _targets(name: str, record: Any, known: Known, size: int) -> Iterator[Fact]:
+def targets_facts(name: str, record: Any, known: Known, size: int) -> Iterator[Fact]:
+    """The facts about `td_targets` in one update, of `size` transitions."""
     called = bool(record.targets)
     tell = "`parts.td_targets` is not called: which targets an agent learns is for its parts to say"
     yield Fact(f"td_targets in {name}", called, tell, 2)

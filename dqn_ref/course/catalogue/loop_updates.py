@@ -8,6 +8,7 @@ How they are made is not looked at.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +19,9 @@ from torch import nn
 
 from dqn_ref.course.catalogue.judging import Fact, Trace
 from dqn_ref.course.catalogue.learning_facts import flat
+from dqn_ref.course.catalogue.loop_arguments import Misused, bound, check_loss, check_targets
 from dqn_ref.course.catalogue.loop_known import Known
-from dqn_ref.course.catalogue.loop_update_facts import update_facts
+from dqn_ref.course.catalogue.loop_update_facts import targets_facts, update_facts
 from dqn_ref.learner import LearnerParts, huber_loss, td_targets
 from dqn_ref.replay import Batch
 
@@ -38,6 +40,10 @@ class OneLayer(nn.Module):
         self.dtype = dtype  # of the answer
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
+        found = getattr(states, "shape", type(states).__name__)
+        if found[1:] != _SHAPE:
+            found = found if isinstance(found, str) else tuple(found)
+            raise ValueError(f"a network here takes states of shape (B, 2, 2, 3), given: {found}")
         pixels = states.flatten(1).float() / 255
         return (pixels @ self.weights.T + self.biases).to(self.dtype)
 
@@ -50,24 +56,27 @@ class Record:
     targets: list[dict[str, torch.Tensor | None]] = field(default_factory=list)  # of td_targets
     losses: list[dict[str, Any]] = field(default_factory=list)  # of huber_loss before the step
     gradient: np.ndarray | None = None  # at the first step
+    known: Known | None = None
 
     def note(self, call: str) -> None:
         if call != "backward" or self.calls[-1:] != ["backward"]:  # row by row is fine
             self.calls.append(call)
 
-    def td_targets(self, rewards, discounts, terminated, next_q_target, next_q_online=None):
-        given = (rewards, discounts, terminated, next_q_target, next_q_online)
-        result = td_targets(*given)
-        names = ("rewards", "discounts", "terminated", "next_q_target", "next_q_online")
-        kept = [value if value is None else value.detach().clone() for value in given]
-        self.targets.append({**dict(zip(names, kept, strict=True)), "result": flat(result)})
+    def td_targets(self, *given: Any, **named: Any) -> torch.Tensor:
+        call = bound(td_targets, given, named)
+        check_targets(call, self.known, ACTIONS)
+        result = td_targets(**call)
+        kept = {k: v if v is None else v.detach().clone() for k, v in call.items()}
+        self.targets.append({**kept, "result": flat(result)})
         return result
 
-    def huber_loss(self, predicted, target, delta=1.0):
-        result = huber_loss(predicted, target, delta)
+    def huber_loss(self, *given: Any, **named: Any) -> torch.Tensor:
+        call = bound(huber_loss, given, named)
+        check_loss(call, self.known)
+        result = huber_loss(**call)
         if "step" not in self.calls:
-            kept = {"predicted": predicted.detach().clone(), "target": target.detach().clone()}
-            self.losses.append({**kept, "delta": float(delta)})
+            kept = {key: call[key].detach().clone() for key in ("predicted", "target")}
+            self.losses.append({**kept, "delta": float(call["delta"])})
         return result
 
 
@@ -104,6 +113,13 @@ class Descent:
                 p -= self.param_groups[0]["lr"] * p.grad
 
 
+# Errors show these names.
+OneLayer.__name__, OneLayer.forward.__qualname__ = "QNetwork", "QNetwork.forward"
+Descent.__name__ = "Optimizer"
+for _method in (Descent.step, Descent.zero_grad):
+    _method.__qualname__ = f"Optimizer.{_method.__name__}"
+
+
 @dataclass(frozen=True)
 class Updates:
     """One scene: some updates with one set of parts, each on a batch of its own."""
@@ -130,8 +146,16 @@ class Updates:
             given = Batch(*(values.clone() for values in batch))
             record = optimizer.record = Record()
             parts = self.parts(online, target, optimizer)
-            known = Known(parts, batch)
-            result = piece(parts, given)
+            record.known = known = Known(parts, batch)
+            called = Fact("how the formulas are called", "so that they can be computed")
+            try:
+                result = piece(parts, given)
+            except Misused as error:
+                told = {"value": error.sentence, "tell": error.sentence, "hint": error.hint}
+                yield dataclasses.replace(called, **told)
+                yield from targets_facts(f"update {number + 1}", record, known, self.size)
+                return
+            yield called
             yield from update_facts(number + 1, parts, record, known, result, given, before)
             before = record.gradient
 

@@ -33,6 +33,10 @@ def _remember_new_actions(now: Now) -> None:
     now.parts.remember(now.parts.act(), now.rows)
 
 
+def _remember_exchanged(now: Now) -> None:
+    now.parts.remember(now.rows, now.actions)
+
+
 def _remember_if_all_stepped(now: Now) -> None:
     if not now.rows.reset_row.any():
         remember(now)
@@ -81,6 +85,13 @@ _wrong(
     turn=turn_with(remember, _remember_new_actions),
 )
 _wrong(
+    "arguments of remember exchanged",
+    2,
+    "Your loop equals one that gives `remember` the rows first. It takes the actions, then the "
+    "rows that followed them.",
+    turn=turn_with(remember, _remember_exchanged),
+)
+_wrong(
     "acts before it remembers",
     4,
     "Your loop equals one that chooses the next actions before it remembers what these have "
@@ -122,6 +133,12 @@ def _ask_twice(now: Now) -> bool:
     return ask(now)
 
 
+_wrong(
+    "arguments of on_step exchanged",
+    2,
+    "Your loop equals one that gives `on_step` the rows first. It takes the parts, then the rows.",
+    turn=turn_with(ask, lambda now: now.asks(now.rows, now.parts)),
+)
 _wrong(
     "on_step never called",
     1,

@@ -51,14 +51,16 @@ _wrong(
     "counts turns",
     3,
     "Your loop equals one that takes `total_steps` turns, as `for _ in range(total_steps)` does. "
-    "A turn is a step of every lane: with 16 lanes the run is 16 times too long.",
+    "In a turn every lane makes a step, unless its game begins: with 16 lanes the run is nearly "
+    "16 times too long.",
     **_counting(_count_one),
 )
 _wrong(
     "counts turns from the counter on",
     3,
-    "Your loop equals one that begins at `parts.counters.steps` and then counts turns. A turn is a "
-    "step of every lane: with 16 lanes the run is 16 times too long.",
+    "Your loop equals one that begins at `parts.counters.steps` and then counts turns. In a turn "
+    "every lane makes a step, unless its game begins: with 16 lanes the run is nearly 16 times too "
+    "long.",
     begin=_starting_at,
     **_counting(_count_one),
 )
@@ -66,14 +68,21 @@ _wrong(
     "counts lanes",
     3,
     "Your loop equals one that counts all lanes in every turn, from 0. A lane whose game begins "
-    "makes no step then, and a resumed run has steps already.",
+    "makes no step in that turn, and a resumed run has steps already.",
     **_counting(_count_lanes),
+)
+_wrong(
+    "counts lanes, rounded down",
+    3,
+    "Your loop equals one that takes `total_steps // lanes` turns. A lane whose game begins makes "
+    "no step in that turn, and a resumed run has steps already.",
+    goes_on=lambda now: now.turns < now.total // now.parts.lanes.lanes,
 )
 _wrong(
     "counts lanes from the counter on",
     3,
     "Your loop equals one that counts all lanes in every turn. A lane whose game begins makes no "
-    "step then, so the run ends early.",
+    "step in that turn, so the run ends early.",
     begin=_starting_at,
     **_counting(_count_lanes),
 )

@@ -243,6 +243,23 @@ _wrong(
     predict=lambda q_values, batch: q_values[:, 0],
 )
 _wrong(
+    "states alone divided twice",
+    2,
+    "Your update equals one that divides `states` by 255 before the network does so again: it "
+    "learns what to do on a screen that is nearly black.",
+    states=lambda batch: batch.states / 255,
+)
+_wrong(
+    "next states alone divided twice",
+    2,
+    "Your update equals one that divides `next_states` by 255 before the network does so again: "
+    "its targets are those of a screen that is nearly black.",
+    next_target=lambda parts, batch: target(parts, batch.next_states / 255),
+    next_online=lambda parts, batch: (
+        online(parts, batch.next_states / 255) if parts.double else None
+    ),
+)
+_wrong(
     "states divided twice",
     2,
     "Your update equals one that divides the states by 255 before the network does so again. "

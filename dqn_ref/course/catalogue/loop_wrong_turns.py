@@ -212,7 +212,7 @@ _wrong(
 _wrong(
     "learns every few turns",
     1,
-    "Your loop equals one that calls `parts.learn()` every `train_every_steps` turns. A turn is a "
-    "step of every lane; `learn` itself knows what is due.",
+    "Your loop equals one that calls `parts.learn()` every `train_every_steps` turns. A turn moves "
+    "every lane; `learn` itself knows what is due.",
     turn=turn_with(learn, _learn_every_few_turns),
 )

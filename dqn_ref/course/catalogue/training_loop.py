@@ -2,9 +2,13 @@
 
 Contract: `dqn_ref.pieces.CONTRACTS["training_loop"]`. In words: `start` once; then turns of act,
 send, recv, remember and on_step, as long as `parts.counters.steps` is below `total_steps` and
-`on_step` has not answered True; `learn` once a turn, anywhere in it, and until the first update is
-due not even that. `remember` gets the actions that were sent and the rows that followed, and moves
-the counter.
+`on_step` has not answered True; `learn` once a turn, anywhere in it, and until the first update
+is due not even that. `remember` gets the actions that were sent and the rows that followed, and
+moves the counter.
+
+Between `act` and `remember` all places of `learn` give the same run to the last bit. At the others,
+Algorithm 1's among them, the network that acts next is one turn newer: another run, and as good.
+But between `send` and `recv` everywhere the emulators wait. A pass has a remark of both.
 
 Where nothing is left to do, `start` may be called or not. The wrong versions are in
 `loop_wrong_turns`, `loop_wrong_calls` and `loop_wrong_ends`.
@@ -13,6 +17,7 @@ Where nothing is left to do, `start` may be called or not. The wrong versions ar
 from __future__ import annotations
 
 from dqn_ref.course.catalogue.judging import Entry, Probe, RightVersion
+from dqn_ref.course.catalogue.loop_turn_facts import TURN, places_of_learn
 from dqn_ref.course.catalogue.loop_turns import Loop, ScriptedParts
 from dqn_ref.course.catalogue.loop_wrong_calls import wrong as wrong_calls
 from dqn_ref.course.catalogue.loop_wrong_ends import wrong as wrong_ends
@@ -24,7 +29,7 @@ HINTS = {
     2: "the calls: whose methods they are and what each is given",
     3: "when it ends: parts.counters.steps, which remember moves and a resume brings back; a true "
     "answer of on_step",
-    4: "the order: learn while the emulators work; remember after recv with the actions sent; "
+    4: "the order: learn between send and recv; remember after recv with the actions sent; "
     "on_step after remember",
 }
 
@@ -50,30 +55,30 @@ SCENES = (
 # --- right versions -------------------------------------------------------------------------------
 
 
-def _learns_first(parts, total_steps, on_step):
+def _learns_before_it_sends(parts, total_steps, on_step):
     parts.start()
     stop = False
     while not stop and total_steps > parts.counters.steps:
-        parts.learn()
         chosen = parts.act()
+        parts.learn()
         parts.lanes.send(chosen.copy())
         came = parts.lanes.recv()
         parts.remember(chosen, came)
         stop = on_step(parts, came)
 
 
-def _learns_last(parts, total_steps, on_step):
+def _looks_at_the_end(parts, total_steps, on_step):
     if parts.counters.steps >= total_steps:
         return
     parts.start()
     while True:
         actions = parts.act()
         parts.lanes.send(actions=actions)
+        parts.learn()
         rows = parts.lanes.recv()
         parts.remember(actions=actions, rows=rows)
         if on_step(parts, rows) or parts.counters.steps >= total_steps:
             return
-        parts.learn()
 
 
 def _turn(parts):
@@ -124,29 +129,77 @@ def _waits_for_a_batch(parts, total_steps, on_step):
             break
 
 
-def _learns_after_remember(parts, total_steps, on_step):
+def _a_function_for_a_turn(parts, total_steps, on_step):
     parts.start()
 
     def turn() -> bool:
         actions = parts.act()
         parts.lanes.send(actions)
+        parts.learn()
         rows = parts.lanes.recv()
         parts.remember(actions, rows)
-        parts.learn()
         return bool(on_step(parts, rows))
 
     while parts.counters.steps < total_steps and not turn():
         pass
 
 
+def _as_algorithm_1(parts, total_steps, on_step):
+    parts.start()
+    stop = False
+    while parts.counters.steps < total_steps and not stop:
+        actions = parts.act()
+        parts.lanes.send(actions)
+        rows = parts.lanes.recv()
+        parts.remember(actions, rows)
+        parts.learn()
+        stop = on_step(parts, rows)
+
+
+def _learns_first(parts, total_steps, on_step):
+    parts.start()
+    while parts.counters.steps < total_steps:
+        parts.learn()
+        actions = parts.act()
+        parts.lanes.send(actions)
+        rows = parts.lanes.recv()
+        parts.remember(actions, rows)
+        if on_step(parts, rows):
+            return
+
+
 RIGHT = (
-    RightVersion("learns before it acts", _learns_first),
-    RightVersion("learns behind on_step, asks at the end, starts only if it has to", _learns_last),
+    RightVersion("learns after it remembers, as Algorithm 1", _as_algorithm_1),
+    RightVersion("learns first in a turn", _learns_first),
+    RightVersion("learns before it sends", _learns_before_it_sends),
+    RightVersion("asks at the end, starts only if it has to", _looks_at_the_end),
     RightVersion("learns after recv, turns from a generator", _with_a_generator),
     RightVersion("a range that is long enough, learns when it may", _in_a_long_range),
     RightVersion("learns as soon as there is a batch", _waits_for_a_batch),
-    RightVersion("learns after remember, a function for a turn", _learns_after_remember),
+    RightVersion("a function for a turn", _a_function_for_a_turn),
 )
+
+
+def _remark(piece):
+    """What an order costs that learns the same."""
+    parts = ScriptedParts(_TWO, 0)
+    piece(parts, 8, lambda parts, rows: False)
+    waiting = next((p for p, _ in places_of_learn(parts.diary.calls) if p != "send"), "")
+    if not waiting:
+        return ""
+    if waiting in TURN[:3]:
+        following = TURN[TURN.index(waiting) + 1]
+        where, losses = f"between `{waiting}` and `{following}`", "the losses are the same"
+    else:
+        where = "after `remember`" if waiting == "remember" else "between two turns"
+        losses = (
+            "there the network that acts is one turn older than yours, so your losses are as good "
+            "as the reference's and not equal to them"
+        )
+    return (
+        f"`learn` stands {where}, where the emulators wait for it. Between `send` and `recv` they "
+        f"work while the network learns; {losses}."
+    )
 
 
 def _workload(piece):
@@ -165,4 +218,5 @@ ENTRY = Entry(
     model=training_loop,
     reference=training_loop,
     workload=_workload,
+    remark=_remark,
 )

@@ -19,6 +19,7 @@ import torch
 from dqn_ref.course.catalogue.judging import Entry, Probe, RightVersion
 from dqn_ref.course.catalogue.learning_facts import LeftOpen
 from dqn_ref.course.catalogue.loop_updates import Descent, OneLayer, Updates
+from dqn_ref.course.catalogue.loop_wrong_arguments import wrong as wrong_arguments
 from dqn_ref.course.catalogue.loop_wrong_reports import wrong as wrong_reports
 from dqn_ref.course.catalogue.loop_wrong_targets import wrong as wrong_targets
 from dqn_ref.course.catalogue.loop_wrong_updates import wrong as wrong_updates
@@ -154,7 +155,7 @@ def _workload(piece):
 ENTRY = Entry(
     name="training_step",
     probes=SCENES,
-    wrong=(*wrong_targets, *wrong_updates, *wrong_reports),
+    wrong=(*wrong_targets, *wrong_arguments, *wrong_updates, *wrong_reports),
     right=RIGHT,
     hints=HINTS,
     model=training_step,

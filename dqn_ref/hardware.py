@@ -143,6 +143,6 @@ def refuse_if_too_large(
         fits = int(usable / per_frame) // 1000 * 1000
         raise RecipeError(
             f"a memory of {recipe.memory_frames:,} frames takes "
-            f"{wanted / 1e9:.1f} GB and {usable / 1e9:.1f} GB are free on "
-            f"{device}; --memory-frames {fits} would fit"
+            f"{wanted / 1e9:.1f} GB, and {usable / 1e9:.1f} GB of the {free / 1e9:.1f} GB free on "
+            f"{device} may be taken; --memory-frames {fits} would fit"
         )

@@ -27,6 +27,9 @@ def _setting(default: Any, doc: str, choices: tuple[str, ...] | None = None) -> 
     return field(default=default, metadata={"doc": doc, "choices": choices})
 
 
+_KINDS = {int: "a whole number", float: "a number", str: "a word", bool: "True or False"}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Settings of one run. Defaults are those of the recipe `laptop`.
@@ -233,7 +236,7 @@ class Recipe:
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
             object.__setattr__(self, setting.name, float(value))
         elif not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-            raise RecipeError(f"{setting.name} must be a {wanted.__name__}, not {value!r}")
+            raise RecipeError(f"{setting.name} must be {_KINDS[wanted]}, not {value!r}")
         choices = setting.metadata["choices"]
         if choices and value not in choices:
             raise RecipeError(f"{setting.name} must be one of {', '.join(choices)}, not {value!r}")

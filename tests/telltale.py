@@ -57,7 +57,7 @@ class Telltale(gymnasium.Env):
 def telltale_lanes(env=Telltale):
     """A stand-in for `make_lanes` that plays Telltale whatever the recipe's game is."""
 
-    def open_lanes(recipe, lanes, max_frames=None, on_frame=None):
+    def open_lanes(recipe, lanes, max_frames=None, on_frame=None, **pieces):
         return GymLanes(env, recipe, lanes, max_frames, on_frame)
 
     return open_lanes

@@ -11,11 +11,12 @@ from PIL import Image, ImageSequence
 from telltale import NAMES, Telltale, telltale_lanes
 from test_runs import small, train
 
-from dqn_ref import agents, watching
+from dqn_ref import agents, environments, watching
 from dqn_ref.environments import make_lanes
 from dqn_ref.errors import RunError
 from dqn_ref.evaluation import evaluate
 from dqn_ref.frames import FrameStack, preprocess
+from dqn_ref.pieces import Pieces
 from dqn_ref.recipes import get_recipe
 from dqn_ref.watching import START, Moment, moments, picture
 
@@ -232,7 +233,7 @@ def run(tmp_path_factory):
 def console(monkeypatch):
     """The run's network plays Telltale at the console's speed."""
     env = Telltale(names=["NOOP", "LEFT"])
-    monkeypatch.setattr(agents, "make_lanes", telltale_lanes(lambda: env))
+    monkeypatch.setattr(environments, "make_lanes", telltale_lanes(lambda: env))
     monkeypatch.setattr(agents, "game_fps", lambda recipe: 60.0)
     return env
 
@@ -298,7 +299,7 @@ def test_a_film_is_written_while_it_is_played(run, console, tmp_path, monkeypatc
         for index, _ in enumerate(frames):
             ahead.append(console.frame - index)
 
-    monkeypatch.setattr(agents, "write_video", writing)
+    monkeypatch.setattr(agents, "kept_pieces", lambda run: Pieces(write_video=writing))
     agents.film_run(run, tmp_path / "film.mp4", 0.5, 0)
     assert len(ahead) == 61 and max(ahead) <= 1
     assert console.closes == 2  # that of the network's size, and that of the film

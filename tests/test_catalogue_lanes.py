@@ -32,10 +32,11 @@ def named(slug: str) -> type:
 # --- no untrue name -------------------------------------------------------------------------------
 
 TELLING = ("starts are steps", "starts are skipped", "all begin when one does", "flags exchanged",
-           "cut off is terminated", "begins after an end", "one lane's frames")  # fmt: skip
+           "cut off is terminated", "every end is terminated", "begins after an end",
+           "one lane's frames")  # fmt: skip
 DRAWING = ("first lane only", "lanes equally often", "the rest from the first lane",
-           "one lane per batch", "the same dice in every lane", "dice of its own",
-           "fields shuffled apart", "length of one lane")  # fmt: skip
+           "the rest from the last lane", "one lane per batch", "the same dice in every lane",
+           "dice of its own", "fields shuffled apart", "length of one lane")  # fmt: skip
 
 
 # Where all lanes hold as many steps at all times, to draw from each equally often is right.
@@ -93,6 +94,25 @@ class ListOfBatches(LaneByLane):
 class Divides(LaneByLane):
     def shares(self, lengths, batch_size, rng):
         return np.full(len(lengths), batch_size // len(lengths))
+
+
+class RestToTheMiddle(LaneByLane):
+    def shares(self, lengths, batch_size, rng):
+        counts = batch_size * lengths // lengths.sum()
+        counts[len(counts) // 2] += batch_size - counts.sum()
+        return counts
+
+
+class StacksBatches(LaneByLane):
+    def join(self, drawn, rng):
+        batch = super().join(drawn, rng)
+        return batch if len(drawn) > 1 else Batch(*(field[None] for field in batch))
+
+
+class FiveFields(LaneByLane):
+    def join(self, drawn, rng):
+        states, actions, rewards, terminated, after = zip(*drawn, strict=True)
+        return super().join(drawn, rng)
 
 
 class AsksForNothing(LaneByLane):
@@ -157,11 +177,14 @@ class NothingWhenEmpty(LaneByLane):
         (ForgetsTheGpu, "use Tensor.cpu() first", None),
         (WholeColumns, "an array of shape (3,)", 1),
         (ListOfBatches, "returns a list, expected a `Batch`", 4),
-        (Divides, "`states` of a batch of 1000 has shape (999, 2, 2, 3), expected (1000", 4),
+        (Divides, "`states` of a batch of 1000 has shape (999, 2, 2, 3), expected (1000", 3),
+        (RestToTheMiddle, "in batches of 1, 0% of the draws from lane 0 (3 of 38 steps), 100%", 3),
+        (StacksBatches, "`states` of a batch of 1 has shape (1, 1, 2, 2, 3)", 4),
+        (FiveFields, "too many values to unpack (expected 5); a `Batch` has 6 fields", 4),
         (AsksForNothing, "one of which has made no step yet, `sample` raises ValueError: this", 3),
         (CatOfArrays, "raises TypeError", None),
         (FloatFrames, "`states` of a batch are float32, expected uint8", 4),
-        (DiceForOneLane, "gives another batch than the one memory itself gives", 3),
+        (DiceForOneLane, "asked for all 12 rows before anything else uses `rng`", 3),
         (NeverTheNewest, "a batch of 1,000 does not hold lane", 3),
         (NothingWhenEmpty, "it answers `sample` with a NoneType, expected a ValueError", 3),
     ],
@@ -228,7 +251,7 @@ def test_open_choices_are_accepted(piece):
 
 def test_right_draws_are_seldom_called_unfair():
     """Two counts of as many draws, from one chance: how often do they lie too far apart?"""
-    for draws in (300, 12_000):
+    for draws in (400, 12_000):
         steps, lanes = (
             38 * _refusal(draws, 1 / 38),
             3 * max(_refusal(draws, n / 38) for n in (3, 15, 20)),

@@ -544,7 +544,9 @@ def test_a_field_that_nobody_honours_is_found(tmp_path, monkeypatch):
 
     monkeypatch.setattr(
         learner, "make_optimizer",
-        lambda recipe, p: make_optimizer(dataclasses.replace(recipe, optimizer_epsilon=1e-8), p),
+        lambda recipe, p, piece: make_optimizer(
+            dataclasses.replace(recipe, optimizer_epsilon=1e-8), p, piece
+        ),
     )  # fmt: skip
     for field in ("optimizer_epsilon",):
         with pytest.raises(AssertionError, match="nobody honours"):
@@ -770,7 +772,7 @@ def test_settings_that_cannot_work_are_refused_in_one_sentence(changes, word):
 
 @pytest.mark.parametrize(
     "text, said",
-    [("", "Expecting value"), ("[]", "names no settings"), ('{"game": 3}', "game must be a str"),
+    [("", "Expecting value"), ("[]", "names no settings"), ('{"game": 3}', "game must be a word"),
      ('{"lanes": 0}', "lanes must be"), ('{"discuont": 1}', "discuont")],
 )  # fmt: skip
 def test_a_damaged_recipe_is_named(tmp_path, text, said):

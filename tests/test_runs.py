@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import dqn_ref
-from dqn_ref import agents, checkpoints, runs
+from dqn_ref import agents, checkpoints, environments, runs
 from dqn_ref.checkpoints import CheckpointError
 from dqn_ref.environments import make_lanes
 from dqn_ref.evaluation import Evaluation
@@ -675,7 +675,7 @@ def test_every_frame_is_filmed(tmp_path, monkeypatch):
     """From the first frame to the last, a small game at the ten frames a second it asks for."""
     played, filmed = [], []
 
-    def counting(recipe, lanes, max_frames=None, on_frame=None):
+    def counting(recipe, lanes, max_frames=None, on_frame=None, **pieces):
         def note(frame):
             played.append(frame)
             on_frame(frame)
@@ -684,8 +684,11 @@ def test_every_frame_is_filmed(tmp_path, monkeypatch):
 
     train(tmp_path / "run")
 
-    monkeypatch.setattr(agents, "make_lanes", counting)
-    monkeypatch.setattr(agents, "write_video", lambda film, _, fps: filmed.extend([fps, *film]))
+    def writing(film, path, fps):
+        filmed.extend([fps, *film])
+
+    monkeypatch.setattr(environments, "make_lanes", counting)
+    monkeypatch.setattr(agents, "kept_pieces", lambda run: Pieces(write_video=writing))
     agents.film_run(tmp_path / "run", tmp_path / "film.mp4", 1.0, 0)
     assert len(played) > 2
     assert filmed[0] == 10

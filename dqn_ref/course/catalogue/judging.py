@@ -240,7 +240,10 @@ def _raised(error: BaseException, piece: Callable) -> Fact:
         return Raised("error", (kind, text), f"{line}; put what it returns in its place")
     tell = f"it raises {kind}"
     if place:
-        function = "" if place.name == "<lambda>" else f"`{place.name}` "
+        # A comprehension has a frame of its own, whose name no learner has written.
+        named = (f.name for f in reversed(frames) if f.filename in own and f.name[0] != "<")
+        name = "" if place.name == "<lambda>" else next(named, "")
+        function = f"`{name}` " if name else ""
         line = f", `{place.line}`" if place.line else ""
         line = f" (line {place.lineno}{line})" if place.filename != HELPERS else line
         tell = f"{function}raises {kind}{line}"

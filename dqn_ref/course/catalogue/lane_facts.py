@@ -110,14 +110,16 @@ class Shares(Fact):
     """
 
     names: tuple[str, ...] = ()
+    size: int = 0  # rows of a batch
 
     @classmethod
-    def of(cls, what: str, rewards: np.ndarray, held: Sequence[tuple[str, tuple]]) -> Shares:
-        """Count; every step is known by its reward."""
+    def of(cls, size: int, rewards: np.ndarray, held: Sequence[tuple[str, tuple]]) -> Shares:
+        """Count what batches of one size hold; every step is known by its reward."""
         place = {step[2]: number for number, (_, step) in enumerate(held)}
         found = [place[reward] for reward in rewards.tolist() if reward in place]
         counts = np.bincount(found, minlength=len(held))
-        return cls(what, counts, "", 3, tuple(name for name, _ in held))
+        names = tuple(name for name, _ in held)
+        return cls(f"shares in batches of {size}", counts, "", 3, names, size)
 
     def same(self, other: Fact) -> bool:
         if not isinstance(other, Shares) or self.what != other.what:
@@ -140,11 +142,13 @@ class Shares(Fact):
                 f"{share:.0%} of the draws from lane {lane} ({steps} of {held.sum()} steps)"
                 for lane, (share, steps) in enumerate(zip(mine / total, held, strict=True))
             ]
-            return Difference(f"{', '.join(parts)}; each step should be drawn as often", 3)
+            drawn = f"in batches of {self.size}, {', '.join(parts)}"
+            return Difference(f"{drawn}; each step should be drawn as often", 3)
         place = int(np.abs(self.value - expected.value).argmax())
         total = int(self.value.sum())
         return Difference(
-            f"{self.names[place]} is drawn {self.value[place]} times in {total:,}, expected "
+            f"in batches of {self.size}, {self.names[place]} is drawn {self.value[place]} times in "
+            f"{total:,}, expected "
             f"about {total / len(self.value):.0f}: each step should be drawn as often",
             3,
         )
@@ -178,7 +182,9 @@ def made_of(result: Any, size: int, stack: tuple[int, ...]) -> Fact:
         shape = (size, *stack) if "states" in name else (size,)
         if tuple(value.shape) != shape:
             tell = f"`{name}` of a batch of {size} has shape {tuple(value.shape)}, expected {shape}"
-            return Fact(what, (name, str(tuple(value.shape))), tell, 4)
+            # Whole rows that are too many or too few were asked for so: that is the draw.
+            draw = tuple(value.shape[1:]) == shape[1:] and value.ndim > 0
+            return Fact(what, (name, str(tuple(value.shape))), tell, 3 if draw else 4)
         found = str(value.dtype).removeprefix("torch.")
         if found != dtype:
             tell = f"`{name}` of a batch are {found}, expected {dtype}"

@@ -27,8 +27,8 @@ HINTS = {
     1: "lane by lane: column i belongs to memory i; a start begins a game there, and is no step",
     2: "frames.cpu().numpy(): memories take arrays; zip with strict=True",
     3: "a lane's share of the draws is its share of the steps: rng.multinomial; the same rng for "
-    "all; only lanes that have a share are asked",
-    4: "join field by field, rows stay together; len is a sum",
+    "all; only lanes that have a share are asked; one lane: nothing is thrown before its own draw",
+    4: "join field by field, all six fields, rows stay together; len is a sum",
 }
 
 PROBES = (
@@ -37,7 +37,7 @@ PROBES = (
     Probe("four lanes, two of which have made a step less", scenes.LATE.observe),
     Probe("three lanes, one of which has made no step yet", scenes.STILL_EMPTY.observe),
     Probe("lanes that hold 3, 15 and 20 steps", scenes.batches_of_many_sizes),
-    Probe("lanes that hold 3, 15 and 20 steps, in some hundred batches", scenes.fair_shares),
+    Probe("lanes that hold 3, 15 and 20 steps, drawn from often", scenes.fair_shares),
     Probe("two lanes of 30 steps", scenes.lanes_of_one_length),
     Probe("one lane alone", scenes.one_lane),
     Probe("two lanes without a step", scenes.nothing_yet),

@@ -184,8 +184,8 @@ class Scene:
             yield counted(f"`len` after turn {number}", len(lanes))
         try:
             batch = lanes.sample(_READ, np.random.default_rng(self.seed))
-        except ValueError as error:  # as memories raise it that have nothing to give
-            yield Fact("sampled", "a ValueError", f"`sample` raises ValueError: {error}", 3)
+        except ValueError as error:
+            yield _refusal(error)
             return
         made = made_of(batch, _READ, (_STACK, *_SHAPE))
         yield made
@@ -207,6 +207,14 @@ class Scene:
             for lane, memory in enumerate(noted)
             for step in memory.steps
         ]
+
+
+def _refusal(error: ValueError) -> Fact:
+    """A memory that has nothing to give raises it, and so does a batch taken apart wrongly."""
+    tell, hint = f"`sample` raises ValueError: {error}", 3
+    if "to unpack" in str(error):
+        tell, hint = f"{tell}; a `Batch` has {len(Batch._fields)} fields", 4
+    return Fact("sampled", "a ValueError", tell, hint)
 
 
 def _notes(noted: list[NotedMemory]) -> tuple:
@@ -240,9 +248,10 @@ def fair_shares(piece, seen: Trace | None) -> Iterator[Fact]:
     tell = "two calls of `sample` with equally seeded generators return different batches: "
     yield Fact("draws repeat", same, tell + "something other than `rng` decides", 3)
     rng = np.random.default_rng(6)
-    for size, batches in ((2, 150), (200, 60)):
+    # One row at a time shows who gets what a rounded share leaves over.
+    for size, batches in ((1, 400), (200, 60)):
         rewards = [np.asarray(lanes.sample(size, rng).rewards) for _ in range(batches)]
-        yield Shares.of(f"shares in batches of {size}", np.concatenate(rewards), UNEVEN.held())
+        yield Shares.of(size, np.concatenate(rewards), UNEVEN.held())
 
 
 def lanes_of_one_length(piece, seen: Trace | None) -> Iterator[Fact]:
@@ -272,8 +281,8 @@ def one_lane(piece, seen: Trace | None) -> Iterator[Fact]:
         its = memory.sample(12, np.random.default_rng(8))
         same = _rows(mine) == _rows(its)
         tell = (
-            "`sample(12, rng)` gives another batch than the one memory itself gives with an "
-            "equally seeded generator"
+            "`sample(12, rng)` gives another batch than that lane's memory gives with an equally "
+            "seeded generator, if it is asked for all 12 rows before anything else uses `rng`"
         )
         yield Fact("the memory's own batch", same, tell, 3)
 

@@ -157,6 +157,18 @@ class CutOffIsTerminated(LaneByLane):
 
 
 @wrong(
+    "every end is terminated",
+    1,
+    "Your memory equals one that hands on `terminated or truncated` as terminated, and False as "
+    "truncated. A game that a limit of time cut off then ends in a state worth nothing.",
+)
+class EveryEndIsTerminated(LaneByLane):
+    def tell(self, memory, start, action, reward, terminated, truncated, frame):
+        ended = bool(terminated or truncated)
+        super().tell(memory, start, action, reward, ended, False, frame)
+
+
+@wrong(
     "one lane's frames",
     1,
     "Your memory equals one that gives the frame of lane 0 to every lane. The other lanes learn "
@@ -243,6 +255,19 @@ class RestFromTheFirst(LaneByLane):
     def shares(self, lengths, batch_size, rng):
         counts = batch_size * lengths // lengths.sum()
         counts[np.flatnonzero(lengths)[0]] += batch_size - counts.sum()
+        return counts
+
+
+@wrong(
+    "the rest from the last lane",
+    3,
+    "Your memory equals one that rounds each lane's share down and takes the rest from one lane, "
+    "here the last. With sixteen lanes and batches of 32 that can be fifteen rows.",
+)
+class RestFromTheLast(LaneByLane):
+    def shares(self, lengths, batch_size, rng):
+        counts = batch_size * lengths // lengths.sum()
+        counts[np.flatnonzero(lengths)[-1]] += batch_size - counts.sum()
         return counts
 
 

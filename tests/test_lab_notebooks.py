@@ -6,6 +6,7 @@ what they print, the tests of the notebooks say; here it is about what a learner
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -105,3 +106,62 @@ def test_a_solution_runs_in_a_browser(name, copy):
         assert not problems
         assert sum(move(shown.nth(i)) for i in range(len(code))) == CONTROLS.get(name, 0)
         assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0
+
+
+PANEL = """\
+from dqn_ref.course.dashboard import dashboard
+panel = dashboard(
+    "small", recipe="gallery", precision="fp32", threads=1, total_steps=1_000_000,
+    learning_starts=200, log_every_steps=200, checkpoint_every_steps=1_000,
+)
+panel"""
+
+
+def wait_for_line(page, pattern: str, seconds: float = 60) -> str:
+    """Wait until the panel's line says so; the line."""
+    page.wait_for_function(
+        "pattern => new RegExp(pattern).test("
+        "document.querySelector('.jp-OutputArea .widget-html')?.textContent ?? '')",
+        arg=pattern,
+        timeout=1000 * seconds,
+    )
+    return page.locator(".jp-OutputArea .widget-html").first.text_content()
+
+
+def steps_in(line: str) -> int:
+    return int(re.search(r"([\d,]+) of 1,000,000 steps", line)[1].replace(",", ""))
+
+
+@pytest.mark.browser
+@pytest.mark.long
+def test_a_training_outlives_the_kernel_that_started_it(tmp_path):
+    """A button that does nothing in a browser; a panel that has lost its run."""
+    folder, home = tmp_path / "course", tmp_path / "home"
+    for made in (folder, home):
+        made.mkdir()
+    shutil.copy(ROOT / "README.md", folder)
+    cell = nbformat.v4.new_code_cell(PANEL)
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata=notebooks.KERNEL)
+    nbformat.write(notebook, folder / "panel.ipynb")
+    with lab.jupyterlab(folder, home) as address, lab.browser() as page:
+        lab.open_file(page, address, "panel.ipynb")
+        assert lab.run_all(page) == 1
+        button = page.locator(".jp-OutputArea button")
+        wait_for_line(page, "not started yet")
+        button.filter(has_text="Train").click()
+        begun = steps_in(wait_for_line(page, "running · [\\d,]+ of"))
+
+        page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        page.get_by_role("menuitem", name="Restart Kernel and Run All Cells…").click()
+        page.locator(".jp-Dialog .jp-mod-accept").click()
+        page.wait_for_timeout(5_000)
+        line = wait_for_line(page, "running · [\\d,]+ of .* steps/s")
+        assert steps_in(line) > begun
+        assert page.locator(".jp-OutputArea img").count() >= 1  # curves, and the agent at play
+
+        button.filter(has_text="Stop").click()
+        stopped = steps_in(wait_for_line(page, "stopped early · [\\d,]+ of"))
+        button.filter(has_text="Go on").click()
+        assert steps_in(wait_for_line(page, "running · [\\d,]+ of")) >= stopped
+        button.filter(has_text="Stop").click()
+        wait_for_line(page, "stopped early · [\\d,]+ of")

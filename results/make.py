@@ -35,12 +35,22 @@ FIRST, DECISIONS = 60, 96  # six seconds; more of them would not fit into 3 MB
 
 # As their authors report them; what they do not say is left empty.
 PUBLISHED = (
-    ("CleanRL, `dqn_atari.py`", "366.9", "learning", "10 million", "training's last", "0.01", ""),
-    ("Stable-Baselines3's zoo", "358.3 ± 62.0 (std)", "last", "10 million", "55", "", ""),
-    ("PFRL", "352.5", "best", "50 million", "30", "0.05", "18,000"),
     (
-        "Mnih et al. 2015, Extended Data Table 2", "401.2 ± 26.9 (std)", "best", "50 million",
-        "30", "0.05", "18,000",
+        "[CleanRL](https://docs.cleanrl.dev/rl-algorithms/dqn/), `dqn_atari.py`", "366.9",
+        "learning", "10 million", "training's last", "0.01", "",
+    ),
+    (
+        "[Stable-Baselines3's zoo]"
+        "(https://github.com/DLR-RM/rl-baselines3-zoo/blob/master/benchmark.md)",
+        "358.3 ± 62.0 (std)", "last, one run", "10 million", "55", "", "",
+    ),
+    (
+        "[PFRL](https://github.com/pfnet/pfrl/tree/master/examples/atari/reproduction/dqn)",
+        "352.5", "best, several seeds", "50 million", "30 each", "0.05", "18,000",
+    ),
+    (
+        "[Mnih et al. 2015](https://doi.org/10.1038/nature14236), Extended Data Table 2",
+        "401.2 ± 26.9 (std)", "best", "50 million", "30", "0.05", "18,000",
     ),
 )  # fmt: skip
 HEAD = (
@@ -64,7 +74,8 @@ def table() -> str:
     ]
     for name, about in runs().items():
         minutes = about["wall_seconds"] / 60
-        who = f"[{name}](results/{name}/about.json), {minutes:.0f} minutes on two cores"
+        cores = "one thread of a busy machine" if "--threads 1" in about["command"] else "two cores"
+        who = f"[{name}](results/{name}/about.json), {minutes:.0f} minutes on {cores}"
         for played in about["evaluations"]:
             error = played["std"] / np.sqrt(played["games"])
             rows.append(

@@ -180,7 +180,8 @@ def beside(question: str, expected, function, *arguments, told: bool = True) -> 
 
 
 def say(value) -> str:
-    return f"{value:,}" if isinstance(value, (int, np.integer)) else str(value)
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return f"{value:,}" if whole else str(value)
 
 
 # %%
@@ -194,8 +195,9 @@ beside("second old notebook", 435_000, updates_made, 1_750_000, 10_000, 4)
 
 # %% [markdown]
 # **What you should see:** six times ✅. The log above has 83,448 updates, four fewer
-# than 83,452: `laptop` plays sixteen games and makes its updates in groups of four, and
-# the last group was not due yet.
+# than 83,452: `laptop` makes its updates in groups of four, and the last group fell due
+# with the last turn. In a turn, learning comes before the new steps are counted, so that
+# group would have been made in the next one.
 #
 # <details><summary>Hint 1: the idea</summary>Steps since learning began, divided by the
 # steps for each update, rounded down. Before learning begins there are none, not fewer
@@ -258,10 +260,11 @@ print("Metrics:", ", ".join(Metrics._fields[:2]))
 #
 # ### Exercise 8.2 · training_step · ●●○ · 20 minutes
 #
-# All four formulas meet: target, mask (inside `td_targets`), loss, optimiser. Nothing
-# of the recipe is written in here: the threshold, sum or mean, Double or not come with
-# `parts`, and so do the two formulas, yours of chapter 07 where a run has them. The
-# target network is moved elsewhere, by the learner, which counts updates.
+# Three of the four formulas meet: target (with its mask, in `td_targets`), loss,
+# optimiser. Nothing of the recipe is written in here: the threshold, sum or mean,
+# Double or not come with `parts`, and so do the two formulas, yours of chapter 07 where
+# a run has them. The target network is moved elsewhere, by the learner, which counts
+# updates.
 
 
 # %%
@@ -304,7 +307,7 @@ training_step = check(training_step)
 # %% [markdown]
 # **What you should see:** a badge that says `passes`, and below it a network that
 # learnt the same from one batch, number by number, as the reference's did. The batch is
-# random numbers.
+# random numbers; for the third recipe its frames are blank.
 
 
 # %%
@@ -402,8 +405,8 @@ print("parts.lanes     send(actions), recv() -> rows")
 # %% [markdown]
 # `learn` knows by itself whether an update is due, and calls your `training_step`;
 # `remember` moves the stacks, feeds the memory and counts. *Lanes* are the games that
-# are played side by side (chapter 03), one or sixteen. What is left to you is the order
-# of the calls, and when to stop.
+# are played side by side (chapter 03): one in the old notebooks, sixteen in `laptop`.
+# What is left to you is the order of the calls, and when to stop.
 #
 # ### Exercise 8.3 · training_loop · ●●○ · 10 minutes
 #
@@ -472,6 +475,9 @@ same = len(found[0]) == len(found[1])
 print("equal losses:", same and torch.allclose(*found, rtol=1e-4, atol=1e-7))
 
 # %% [markdown]
+# By the formula of exercise 8.1, 75 updates are due after 400 steps. The 75th fell due
+# with the last turn, after its `learn`.
+#
 # <details><summary>Hint 1: the idea</summary><code>parts.start()</code> once, then one
 # turn after another as long as <code>parts.counters.steps</code> is below
 # <code>total_steps</code>. A turn: act, send, learn, recv, remember, ask
@@ -488,9 +494,9 @@ print("equal losses:", same and torch.allclose(*found, rtol=1e-4, atol=1e-7))
 # <details><summary>Hint 4: the order</summary><code>learn</code> between
 # <code>send</code> and <code>recv</code>; <code>remember</code> after
 # <code>recv</code>, with the actions that were sent; <code>on_step</code> after
-# <code>remember</code>. Algorithm 1 learns behind <code>remember</code>: as good an
-# agent, but the network that acts next is then a turn newer, and the run is another one
-# than the reference's.</details>
+# <code>remember</code>. Algorithm 1 learns after <code>remember</code>. That is right,
+# too, but the network that acts next is then a turn newer, and the run is another one
+# than the reference's: <code>equal losses: False</code> is right then.</details>
 # <details><summary>"mine never ends"</summary>The counter moves in
 # <code>remember</code>. Is it called in every turn, and does the condition read
 # <code>parts.counters.steps</code> anew each time?</details>
@@ -507,8 +513,8 @@ print("equal losses:", same and torch.allclose(*found, rtol=1e-4, atol=1e-7))
 # Why `learn` between `send` and `recv`? Take the time that each turn spends on the
 # emulators, inside `send` and `recv`, for sixteen games of Breakout (four in `smoke`):
 # in this order, and in the order that comes to mind first, learning when the step is
-# over. The two take five turns each by turns, so that whatever else the machine does
-# befalls both alike; ten seconds in all.
+# over. The two orders alternate, five turns of the loop each, so that whatever else the
+# machine does befalls both alike; ten seconds in all.
 
 
 # %%
@@ -646,8 +652,9 @@ print(f"32 of all {len(rest) * 4:,} frames are worth {worth(len(rest), range(4))
 
 # %% [markdown]
 # A batch of 32 from the first 32 or 50 steps is worth about 4 frames, from 400 steps
-# about 21, and from all the games all its 32. (Each number is a mean of forty throws,
-# and some tenths off: 33.5 is 32, and 4.2 is no less than 4.4.) So the first updates of
+# about 21, and from all the games all its 32. (Each number comes from random batches,
+# forty of them or forty of each game, and is a few parts in a hundred off: 33.5 is 32,
+# and 4.2 is no less than 4.4.) So the first updates of
 # that notebook see little more than one situation, a first game in which hardly
 # anything has happened. And they see it often: while the memory holds n steps, each of
 # them is drawn 32 / n times at every update.
@@ -663,11 +670,12 @@ for name in ("notebook_a", "notebook_b"):
     print(f"after {start:,} steps more")
 
 # %% [markdown]
-# In the first notebook the first step is drawn 295 times, 22 of them within the next 50
-# steps, by a network that knows nothing else. It did recover: its score rose to 14 in
-# 110,000 steps. What the first updates cost it, nobody knows, since nobody ran it with
-# another warm-up; `--recipe notebook_a --learning-starts 10000` would. Waiting costs
-# nothing but some random play.
+# In the 500,000 steps of the first notebook's recipe the first step is drawn 295 times,
+# 22 of them within the next 50 steps, by a network that knows nothing else. It did
+# recover: after 110,000 steps its last two known games had 14 and 13 points. What the
+# first updates cost it, nobody knows, since nobody ran it with another warm-up;
+# `--recipe notebook_a --learning-starts 10000` would. Waiting costs nothing but some
+# random play.
 #
 # ## Five probes
 #
@@ -843,15 +851,14 @@ for name in "QR"[: BROKEN - 1]:
 # variable.</details>
 # <details><summary>"TypeError: replace() takes 1 positional argument but 2 were
 # given"</summary>The two stars are missing before <code>{name: piece}</code>.</details>
-# <details><summary>"mine names them all"</summary>An outcome is neither true nor false:
-# ask for its <code>.passed</code>.</details>
+# <details><summary>"mine names them all"</summary>In an <code>if</code> every outcome
+# counts as true, a failed one too: ask for its <code>.passed</code>.</details>
 #
 # **Think:** the function returns an empty list for an agent. Is every piece right?
-# <details><summary>Answer</summary>No, only: no single suspect heals it. Two pieces may
-# be broken at once, the culprit may stand outside the list of suspects, or two right
-# pieces do not agree with each other, such as a stack with its newest frame first and a
-# memory with its newest last. Begin then with the reference and put in one piece of
-# yours after another.</details>
+# <details><summary>Answer</summary>No. It says only that no single suspect heals it.
+# Two pieces may be broken at once, or the culprit may stand outside the list of
+# suspects. Begin then with the reference and put in one piece of yours after
+# another.</details>
 #
 # ## A game in a minute
 #
@@ -980,7 +987,8 @@ parts = runs.train(old_a, fresh("old_a"), my_loop, make_env=watched)
 # loop is yours. The step is the reference's here: for these lines it reports errors,
 # too, which nobody asked of yours.) The second old notebook logged a line per interval
 # of 10,000 steps, fewer here, and with a warm-up of 40. (`ale_lives`, its last number,
-# is the lives that were left, which chapter 03 took apart.)
+# is the mean of the lives that were left. The old log has twice that, as chapter 03
+# found.)
 
 # %%
 old_b = get_recipe(
@@ -1076,7 +1084,7 @@ beside("100 points", None, first_step_at, log, 100.0)
 # stood at that moment. It can also miss a peak between two rows
 # altogether.</details>
 #
-# Two more questions, of the sort that one asks on the day after:
+# Three more questions, of the sort that one asks on the day after:
 
 # %%
 best = log.loc[log["score_mean"].idxmax()]
@@ -1126,9 +1134,10 @@ print(sizes.groupby(sizes.index.str.split(".").str[0]).sum().map("{:,} bytes".fo
 print(", ".join(sorted(about)))
 
 # %% [markdown]
-# Both networks, for the target is no copy of the moment; what the optimiser remembers;
-# the memory; the stacks; the games themselves; every generator of random numbers; the
-# counters. Leave out one, and the two runs part.
+# Both networks, for the target is the online network of some time ago; what the
+# optimiser remembers; the memory; the stacks; the games themselves; every generator of
+# random numbers; the counters. If one of them is missing, the two runs need not stay
+# equal.
 #
 # Two things are usually not in it. The *memory* is 1.4 GB for `laptop`, so it is
 # written only with `--checkpoint-memory yes`; without it a resumed run plays until a
@@ -1162,14 +1171,14 @@ for ax, column, label in zip(
     ax.set(xlabel="steps (millions)", ylabel=label, ylim=0)
 axes[0].legend(loc="upper left")
 show(drawing, "Left: the old notebook's points per game, six groups of dots, rise from "
-     "1.5 to 18 and end at 13; our shorter run lies on the first. Right: its Q-values "
-     "rise to 2 along our curve, are at 4, then at 3.4, and end at 4.5. Our curve goes "
-     "to 4.3.")
+     "1.5 to 18 and end at 13; our shorter run begins on the first and ends at 2.2. "
+     "Right: its Q-values rise to 2 along our curve, are at 4, then at 3.4, and end at "
+     "4.5. Our curve goes to 4.3 and ends at 4.1.")
 
 # %% [markdown]
-# Six intervals stand in both logs, to step 60,000: as many games, scores alike, and
-# Q-values (known in four of them) that rise together. So far the rerun, on another
-# library and another decade's versions, looks like the same agent; of what comes after
+# Six intervals stand in both logs, to step 60,000: nearly as many games, scores alike,
+# and Q-values (known in four of them) that rise together. So far the rerun, on another
+# library and with other versions, looks like the same agent; of what comes after
 # step 60,000 the two logs share nothing.
 #
 # Read the old curve as you would your own. Here are the means of its six groups.
@@ -1185,8 +1194,9 @@ old_log.groupby(group)[columns].mean().round(2)
 # from 3.85 to 4.44 while it goes down a little. Neither of the two curves alone says
 # how the agent plays.
 #
-# The first old notebook's log is known at its ends: 4 and 3 points in its first two
-# games, 14 and 13 in the last two, after 110,460 steps.
+# The first old notebook's log was cut off after 110,460 of its 500,000 steps, and two
+# games at each end are known (`results/README.md`): 4 and 3 points in the first two,
+# 14 and 13 in the last two.
 
 # %%
 games_a = pd.read_csv(notebooks / "notebook_a" / "episodes.csv")
@@ -1195,7 +1205,7 @@ print(games_a[columns].iloc[[0, 1, -2, -1]].round(3))
 print(f"mean of its last 100 games: {games_a.episode_reward.tail(100).mean():.2f}")
 
 # %% [markdown]
-# Now 1 and 2 points at first, then 13 and 14 at the end, after as many steps. A log
+# Now 1 and 2 points at first, then 13 and 14 at the end, after about as many steps. A log
 # also settles what a comment says. One in the second old notebook has it that the
 # learning "kicks in at interval 6". In its log the loss begins here:
 
@@ -1244,7 +1254,7 @@ panel
 #
 # Green behind your score is the band of the course's three trainings with this recipe.
 # They have three-step returns (`n_step=3`, chapter 11), which a `ReplayMemory` of single
-# steps cannot give; so expect to be below it, and the panel to say why.
+# steps cannot give; so you may well be below it; the panel then names the difference.
 #
 # How long? The run from the top made 226 steps a second on two cores of a server. A
 # `ReplayMemory` or wrappers of your own may be slower; the line tells, once learning
@@ -1282,7 +1292,8 @@ def curves_of(pieces: Pieces) -> pd.DataFrame:
     def note(parts: LoopParts, _) -> bool:
         scores.extend(game.score for game in parts.finished)
         found.extend(parts.metrics)
-        if parts.counters.steps % 10 == 0 and found:
+        new = not rows or rows[-1][0] != parts.counters.steps
+        if parts.counters.steps % 10 == 0 and found and new:
             loss, q_mean = (np.mean([float(m[i]) for m in found]) for i in (0, 1))
             rows.append((parts.counters.steps, np.mean(scores[-50:]), q_mean, loss))
             found.clear()
@@ -1347,8 +1358,10 @@ for name in sick:
 # memory knows.</details>
 # <details><summary>Hint 2: the call</summary><code>return {"A": "…", "B": "…", "C":
 # "…"}</code>, each with one of the four names.</details>
-# <details><summary>"KeyError: 'A'"</summary>All three agents need a name of a piece,
-# spelt as in the text.</details>
+# <details><summary>"KeyError: 'A'"</summary>The dictionary has no entry for that agent:
+# its keys are "A", "B" and "C".</details>
+# <details><summary>"AttributeError: … has no attribute …"</summary>The name of the piece
+# is not spelt as in the text.</details>
 #
 # **Think:** agent C has the smallest loss nearly all the time. Somebody compares
 # settings by their loss, and keeps the best. What will be kept?
@@ -1393,9 +1406,9 @@ progress()
 #
 # 4. A run with `--checkpoint-memory no` is resumed every hour. What does it cost?
 # <details><summary>Answer</summary>Every hour the memory begins empty: 5,000 steps of
-# play without learning in <code>laptop</code>, and after that batches from a few
-# thousand recent steps instead of 200,000. It is the warm-up's problem again and
-# again.</details>
+# play without learning in <code>laptop</code>, then batches from a few thousand recent
+# steps. At 226 steps a second the memory has 200,000 again after a quarter of an hour.
+# Until then it is the warm-up's problem, every hour anew.</details>
 #
 # The agent trains. How good is it? A score during training has random actions in it,
 # and a network that changes from game to game. Chapter 09 asks properly, and films the

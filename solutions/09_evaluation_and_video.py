@@ -4,7 +4,7 @@
 # How good is it? A training prints a number, another program prints another one, and a
 # paper a third. In this chapter you write the evaluation that every score of this
 # course comes from, and the writer of every film. Then you let your own agent play
-# ten games, watch it, and ask it what it expects.
+# ten games and watch it, and ask the agent that comes with the course what it expects.
 #
 # **Goals**: state a score with its protocol · evaluate several games at once without
 # favouring short ones · say how sure a mean is, and whether two differ · catch an agent
@@ -90,10 +90,10 @@ print(f"points of a life:     {game.points.sum() / max(1, game.life_lost.sum()):
 print(f"bricks, clipped to 1: {np.clip(game.points, -1, 1).sum():.0f}")
 
 # %% [markdown]
-# 28 points, or 5.6, or 16: the learner of chapter 08 counts the last two, since it clips
-# rewards and takes each life for an episode. All of them have been called "the score"
-# by somebody. A number without the rules that it came from says nothing, so before any
-# more numbers, the rules.
+# 28 points, or 5.6, or 16; and the learner of chapter 08 has yet another number, since
+# it clips rewards and takes each life for an episode: 16 / 5 = 3.2. All of them have been
+# called "the score" by somebody. A number without the rules that it came from says
+# nothing, so before any more numbers, the rules.
 #
 # ## The contract
 #
@@ -103,7 +103,7 @@ print(f"bricks, clipped to 1: {np.clip(game.points, -1, 1).sum():.0f}")
 # | points | the game's own | clipped, a brick of seven points counts one |
 # | start | 0 to 30 no-ops, drawn by lot | without chance every game is the same game |
 # | actions | epsilon 0.05 random (or 0.001, or 0: said with the score) | see below |
-# | end | game over, or 18,000 frames, five minutes | who does nothing plays for ever |
+# | end | game over, or 18,000 frames, five minutes | whoever does nothing plays for ever |
 # | games | fixed beforehand, one in each lane | short games are counted more often |
 # | told | mean, median, standard deviation, every single score | a mean hides the rest |
 # | weights | the last | the best of many is flattered |
@@ -221,12 +221,13 @@ evaluate = check(evaluate)
 # floats, and your sums are an array of whole numbers:
 # <code>np.zeros(lanes.lanes)</code>.</details>
 #
-# **Think:** three lanes are ready, one plays on for a thousand decisions. Their states
-# still go to the network and their actions to the emulator. Why not leave them out?
-# <details><summary>Answer</summary>One could. On a CPU it saves time: this network took 0.6
-# ms for one state and 3.3 ms for ten (on one core). On a GPU both take about as long. The
-# price would be that lane 3 is row 0 of a smaller batch from then on, which is how points
-# come to the wrong game.</details>
+# **Think:** three of four lanes have finished, one plays on for a thousand decisions.
+# Their states still go to the network and their actions to the emulator. Why not leave
+# them out?
+# <details><summary>Answer</summary>One could. On a CPU it saves time, since ten states
+# take longer than one; on a GPU less so, since it works on a small batch side by side.
+# The price would be that lane 3 is row 0 of a smaller batch from then on, which is how
+# points come to the wrong game.</details>
 
 # %%
 compare("evaluate")
@@ -396,16 +397,17 @@ for ax, one in zip(axes, about["evaluations"], strict=True):
     error = np.std(one["scores"], ddof=1) / math.sqrt(30)
     most = sorted(zip(counts.tolist(), scores.tolist(), strict=True))[:-3:-1]
     print(f"epsilon {one['epsilon']}: {one['mean']:.1f} ± {error:.1f}", end=", ")
-    print(f"{len(scores)} different scores in 30 games, most often", end=" ")
+    print(f"{len(scores)} different scores in 30 games, often", end=" ")
     print(*(f"{score:.0f} ({count} games)" for count, score in most))
 axes[0].set(ylabel="games")
-show(drawing, "Two rows of thirty scores; on the right fewer, higher lines.")
+show(drawing, "Two panels of thirty scores each; on the right fewer, higher lines.")
 
 # %% [markdown]
-# With epsilon 0.001 nine of thirty games end with 31 points and seven with 62: a handful
-# of games, each played several times. The mean of 39.3 is as honest as the other one, but
-# its error of ± 2.7 is not, since it counts copies as if they were news. This is what
-# epsilon 0.05 is for. It makes the agent a little worse and its games different.
+# With epsilon 0.001 nine of thirty games end with 31 points and seven with 62: it looks
+# as if two games had been played nine and seven times. The mean of 39.3 is as honest as
+# the other one, but its error of ± 2.7 is not, since it counts copies as if they were
+# news. This is what epsilon 0.05 is for. It makes the games different; what it costs the
+# agent is too little for thirty games to show.
 #
 # ## The agent that waits
 #
@@ -485,12 +487,13 @@ for who, waited in waits_for_fire(*waits[0.05][1:]).items():
 
 # %% [markdown]
 # The greedy games make their last point at decision 144, 724 or 896 and then stand
-# still: three different games, each of them played twice. With epsilon 0.05, the network
-# itself served 14 of 24 balls, after 10 decisions on average. The other ten came by
-# dice, after 69. You should have predicted 80: one decision in twenty is random and one
-# random action in four is `FIRE`, which is one in eighty, five seconds of play.
+# still: three different games, each of them played twice. With epsilon 0.05, the
+# network itself served 14 of the 24 balls that followed a lost one, after 10 decisions
+# on average. The other ten came by dice, after 69. You should have predicted 80: one
+# decision in twenty is random and one random action in four is `FIRE`, which is one in
+# eighty, five seconds of play.
 #
-# For this network was never asked for it: in its training the environment pressed
+# This network was never asked for a serve: in its training the environment pressed
 # `FIRE`, the ball was always there, and what it says of a field without a ball is chance.
 
 # %%
@@ -511,7 +514,7 @@ show(
 
 # %% [markdown]
 # The diamonds at 5,000 and the grey dots at 1,800 (three for six games, since each was
-# played twice) are the same story. Who reads the mean of 17.1 and nothing else does
+# played twice) are the same story. Whoever reads the mean of 17.1 and nothing else does
 # not learn of it. The limit is what makes such an evaluation end at all; the number of
 # games that were cut off, which your `evaluate` returns, is what gives it away.
 #
@@ -669,7 +672,7 @@ write_video = check(write_video)
 # returned.</details>
 # <details><summary>Hint 3: a film that fails</summary>Write to a neighbour,
 # <code>path.with_name(".part.mp4")</code>, and <code>part.replace(path)</code> when the
-# writer is closed, behind its <code>with</code>. <code>try … finally:
+# writer is closed, after its <code>with</code>. <code>try … finally:
 # part.unlink(missing_ok=True)</code> tidies up in every case; <code>except
 # Exception</code> would miss the stop button. Check for no frames and for the suffix before
 # anything is written.</details>
@@ -693,8 +696,8 @@ write_video = check(write_video)
 # Somebody writes the same frames with `fps=15`. What does he see, and what if he had kept
 # every fourth frame?
 # <details><summary>Answer</summary>Slow motion, four times as long. With every fourth
-# frame the speed is right and the film a quarter as large. In games that draw a sprite
-# in every second frame only, every fourth frame would show it always or
+# frame the speed is right and the film has a quarter of the frames. In games that draw
+# a sprite in every second frame only, every fourth frame would show it always or
 # never.</details>
 
 # %%
@@ -712,7 +715,7 @@ compare("write_video")
 # have passed.
 #
 # Whose agent is it, then? It has nineteen parts, and its run keeps a list of those that
-# were yours. Who shows a score should say so.
+# were yours. Whoever shows a score should say so.
 
 
 # %%
@@ -790,7 +793,7 @@ def whose(run: Path) -> str:
 # %% [markdown]
 # If it has to train, that takes about 35 seconds, and more if your pieces are slower than
 # the reference's; you see the steps pass. Ten games of this agent and ten of dice, in
-# the cell behind it, take another 10.
+# the cell after it, take another 10.
 
 # %%
 young = newest_run("breakout") or trained_here("breakout", YOUNG)
@@ -829,7 +832,8 @@ show(drawing, f"The scores of each agent as dots, means as strokes. {whose(young
 # two is higher, and which line of the contract makes the difference?
 #
 # Now watch both, side by side: every frame of the console, with what was done.
-# `play_run` never ends, so `islice` takes the first seconds. (About 5 seconds of work.)
+# `agents.play_run`, in the next cell, never ends, so `islice` takes the first seconds.
+# (About 5 seconds of work.)
 
 
 # %%
@@ -856,9 +860,8 @@ video.show_video(film, width=600)
 # In the solution's film the left paddle runs to the right wall within half a second and
 # stays there for the rest of the film; four of five balls are lost, without a point. The
 # right one goes where the ball comes down, and has three points and all its lives. The
-# score was no lie: who stands in that corner meets more balls than dice do, and ends with
+# score was no lie: whoever stands in that corner meets more balls than dice do, and ends with
 # five points in five of ten games. Only the film says that this is all there is to it.
-# And it did not last: the same training, 1,000 steps later, scored 0.4 in ten games.
 #
 # ### A film inside a notebook (aside)
 #
@@ -903,8 +906,8 @@ print(f"{GAMES} games, what the network sees of each.\n{whose(young)}")
 video.show_video(film, width=640)
 
 # %% [markdown]
-# Two rows of five games. The balls stand in different places from the first picture on,
-# since each game began with another number of no-ops. The paddles do not: in the
+# Two rows of five games. The balls stand in seven different places in the first picture,
+# since each game began with a number of no-ops drawn by lot. The paddles do not: in the
 # solution all ten stand at the right wall within two seconds. Four games are over, and
 # dim, before the film is.
 #
@@ -926,15 +929,15 @@ scrub(game, start=int(lost[0]) - 7 if len(lost) else 0)
 # The ball comes down at decision 122, and for once the bars differ: `RIGHT` 2.71, `LEFT`
 # 1.87. `RIGHT` it is, and once more. The paddle, which stood below the ball's path,
 # goes past it, and the ball falls on its left. Four decisions on, all values are below 0.5:
-# the network knows. The highest bar was the blunder. Played once more with `LEFT`, the
-# lowest one, at 122 and the agent's own choices from there, this ball is hit.
+# the network knows. The highest bar was the blunder. (A replay with `LEFT`, the lowest
+# one, at 122 and the agent's own choices from there hits this ball; it is not shown here.)
 #
 # Go left, to the green dot: the value climbs towards a brick and drops with it, the
-# saw-tooth of chapter 07. On the way the four bars are nearly alike (the line above the
+# saw of chapter 07. On the way the four bars are nearly alike (the line above the
 # slider has counted): most of the time it hardly matters what the agent does, and the
 # network has to tell the few moments in which it does.
 #
-# The same as a film, of the seconds before that ball was lost:
+# The same as a film, of the seconds around the loss of that ball:
 
 # %%
 first = max(0, (int(lost[0]) if len(lost) else 0) - 12 * SECONDS)
@@ -946,7 +949,7 @@ video.show_video(film, width=720)
 # %% [markdown]
 # The screen and the network's picture of it, the bars of the four values, and the line of
 # their maximum with a cursor that runs. Crosses are actions of chance. Look at the line:
-# it climbs to each green dot, which is a brick, and it falls in the dozen decisions before
+# it climbs to each green dot, which is a brick, and it falls in the seven decisions before
 # the ball is lost, not after.
 #
 # ### Exercise 9.5 · What was really earned · ●●○ · 10 minutes
@@ -1064,11 +1067,12 @@ show(
 )
 
 # %% [markdown]
-# (One decision in ten is drawn. The range of predictions has ten parts, and a part with 20
-# decisions or fewer has no mean.) 2.46 predicted, 1.68 earned: this network promises half
-# as much again as it holds. Where it promises next to nothing, it is right, for a ball that
-# is lost is easy to see. Where it promises 3, it gets 2. Part of the gap are the dice
-# (see above); part is the maximum over noisy guesses of chapter 07, against which this
+# (One decision in ten is drawn. The range from 0 to the highest prediction has ten
+# parts; the few below 0 are in the first; a part with 20 decisions or fewer has no
+# mean.) 2.46 predicted, 1.68 earned: this network promises half as much again as it
+# holds. Where it promises next to nothing, it is right, for a ball that is lost is easy
+# to see. Where it promises 3, it gets 2. Part of the gap is due to the dice (see
+# above), part to the maximum over noisy guesses of chapter 07, against which this
 # agent's recipe has no Double. And it plays well all the same: an action is chosen by
 # the order of four values, and what is too large in all of them by the same amount
 # changes nothing.
@@ -1137,11 +1141,11 @@ for n, expected in ((1, 0.0), (2, 2.3), (8, 5.7), (200, 11.0)):
 # then part of the method, and costs the games of the choice.)</details>
 
 # %% [markdown]
-# Eight equal agents would look like 5.7 points better than they are. The eight from above
-# spread much wider than luck, though, from 33.0 to 71.9: a network really differs from what
-# it was 10,000 steps before. A snapshot is a draw, too. This is why training curves, which average
-# over many of them, look so calm, and why this course's rule is the last weights, chosen
-# before anybody looked.
+# The best of eight equal agents would look 5.7 points better than it is. The eight from
+# above spread much wider than luck, though, from 33.0 to 71.9: a network really differs
+# from what it was 7,500 steps before. A snapshot is a draw, too. This is why training
+# curves, which average over many of them, look so calm, and why this course's rule is the
+# last weights, chosen before anybody looked.
 #
 # ## Scores and their protocols (aside)
 #
@@ -1153,18 +1157,21 @@ for n, expected in ((1, 0.0), (2, 2.3), (8, 5.7), (200, 11.0)):
 # | Mnih et al. 2015 | 401.2 | 50 million | best | 30, five minutes | 0.05 |
 # | PFRL | 352.5 | 50 million | best | 30, five minutes | 0.05 |
 # | CleanRL | 366.9 | 10 million | as it trains | training games | 0.01 |
-# | Stable-Baselines3's zoo | 358.3 | 10 million | one run | 55 | not told |
+# | Stable-Baselines3's zoo | 358.3 | 10 million | last, one run | 55 | not told |
 # | Dopamine, JAX | 186.1 | 50 million | as it trains | training games, sticky | 0.01 |
 # | this course, `laptop` | 37.1 | 0.34 million | last | 30, five minutes | 0.05 |
 #
-# All of them are "DQN on Breakout", and hardly two may be compared. With sticky actions
-# and without `FIRE` being pressed, the same algorithm scores half. The first two rows share
-# a protocol. So may the last one be put beside them, as long as its steps are put
-# there, too.
+# All of them are "DQN on Breakout", and hardly two may be compared. Dopamine's game has
+# sticky actions and nobody presses `FIRE` in it; its optimiser and loss differ, too, so
+# nobody can tell from this table what each of them costs. The first two rows share a
+# protocol. The last row shares the games, the limit and epsilon, but takes the last
+# network, and `FIRE` is pressed for it; put it beside them only with that said, and its
+# steps.
 #
 # ## Another game (aside)
 #
-# Nothing in this chapter knows Breakout. Change one word, and wait about 15 seconds.
+# None of the functions that you wrote knows Breakout. Change one word, and wait about 15
+# seconds.
 
 # %%
 pong = trained_here("pong", PONG)
@@ -1185,8 +1192,8 @@ print("pong:", result.summary())
 # > - A score is a number with its protocol: which games, which points, which start, which
 # >   epsilon, which limit, whose weights.
 # > - Every lane plays its quota. The first games to end are the short ones.
-# > - A mean of n games is off by about s / √n; two agents differ if their difference is
-# >   more than two errors of the difference.
+# > - A mean of n games is off by about s / √n; believe that two agents differ only if
+# >   their difference is more than two errors of the difference.
 # > - A greedy agent that does not press `FIRE` waits until the limit. A little chance
 # >   ends the wait, and a limit ends the game.
 # > - A film is written frame by frame, under another name until it is complete, and
@@ -1204,10 +1211,10 @@ progress()
 # 1. A colleague evaluates 100 games in 10 lanes and counts the first 100 that end. His
 # agent makes most of its points in long games. Is his score too high or too low, and would
 # 1,000 games help?
-# <details><summary>Answer</summary>Too low. Towards the end of the evaluation ten games are
-# under way and do not count, and these are long ones more often than short ones. With 1,000
-# games in 10 lanes those ten weigh less: the error shrinks with the number of games
-# per lane. In 1,000 lanes it would not.</details>
+# <details><summary>Answer</summary>Too low. When the hundredth game ends, nine others are
+# under way and do not count, and these are long ones more often than short ones. With
+# 1,000 games in 10 lanes those nine weigh less: the error shrinks with the number of
+# games per lane. In 1,000 lanes it would not.</details>
 #
 # 2. Two agents score 352 and 401, with 30 games each and a standard deviation of 100. Is
 # the second one better?
@@ -1218,8 +1225,8 @@ progress()
 # 3. An agent's Q-values are three times as large as what it earns. It plays well. How can
 # that be?
 # <details><summary>Answer</summary>It acts by the order of the four values, not by their
-# size. If all are too large by about as much, the order stays. It ends where some are
-# more too large than others, and what Double DQN is for.</details>
+# size. If all are too large by about as much, the order stays. That ends where some are
+# too large by more than others, which is what Double DQN is for.</details>
 #
 # 4. Your film plays in VLC and shows an empty box in the notebook. Name two causes.
 # <details><summary>Answer</summary>The codec (MPEG-4 Part 2 under the name mp4, or colour

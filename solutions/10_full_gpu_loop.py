@@ -2,10 +2,11 @@
 # # 10 · The full GPU training loop
 #
 # Your loop of chapter 08 is right. In this chapter you make it fast, rung by rung, up to
-# the loop that the course itself trains with. On every rung you say first what it will
-# bring, then you measure, and then you see that what is computed has stayed the same.
-# Five rungs run on any processor. The last ones belong to a GPU, and nobody has measured
-# them yet: that section says what follows from what, and one cell in it is for your GPU.
+# the loop that the course itself trains with. You say first what a rung will bring, then
+# you measure, and where a rung claims to compute the same you see that it does.
+# Five rungs are for a processor, one of them only if it has instructions for bf16. The
+# last ones belong to a GPU, and nobody has measured them yet: the section "On a GPU" says
+# what follows from what, and one cell in it is for your GPU.
 # Sections marked (aside) can wait; they take ten minutes more.
 #
 # **Goals**: write the bill of a step and the floor under it · predict a speed-up before
@@ -205,7 +206,8 @@ def bill(parts, steps: int) -> dict[str, float]:
 # %% [markdown]
 # An update is made at every fourth step, so its time counts a quarter. **Before you
 # scroll on, write down a number:** of the time of a step, how many per cent are updates?
-# (The next cell takes five seconds of computing; on a busy machine the clock says more.)
+# (The next cell takes five seconds of computing; on a busy machine the clock on the wall
+# says more.)
 
 # %%
 first = agent(1, plain=True, memories=replay.LaneMemories, door="gym")
@@ -227,9 +229,10 @@ show(drawing, "One bar of five parts. The update is by far the longest, drawing 
      "hardly be seen; emulator, acting and remembering share the rest.")
 
 # %% [markdown]
-# About four fifths are updates. On the machine on which this page was made (one thread
-# of an AMD EPYC, as in every cell that measures) acting is about a tenth, and emulator
-# and memory share the rest. Whoever makes the emulator ten times faster hardly notices.
+# About four fifths are updates. On the machine on which this page was made (one PyTorch
+# thread of an AMD EPYC, as in every cell that measures) acting is about a tenth, and
+# emulator and memory share the rest. Whoever makes the emulator ten times faster hardly
+# notices.
 #
 # ## The floor
 #
@@ -418,8 +421,8 @@ beside("one faster, one slower", 5 / 7, speed_up, [2.0, 3.0], [2, 0.5])
 # twenty times faster: which part is then the largest?
 # <details><summary>Answer</summary>If four fifths are updates, 1 / 0.8 = 1.25 times at
 # most. With updates at a twentieth, what was a fifth is five times what is left of them:
-# then emulator, acting and memory are what counts. Which rung is worth its trouble
-# depends on the machine.</details>
+# then emulator, acting and memory are what counts, and by the bill of this page acting is
+# the largest. Which rung is worth its trouble depends on the machine.</details>
 #
 # A prediction that can be tried at once, with nothing built. The first old notebook makes
 # an update at every step, the second at every fourth. What does that cost? By the bill,
@@ -435,7 +438,7 @@ print(f"predicted {longer / whole:.1f} times as long, measured {measured / whole
 
 # %% [markdown]
 # Three to four times as long. It buys 32 looks at each step instead of 8, and chapter 11
-# asks what those are worth.
+# will ask what those are worth.
 #
 # ## Rung 1: many games
 #
@@ -584,11 +587,12 @@ for size in ((1, 1), (16, 4), (128, 32)):
 #
 # **Think:** something does change with sixteen lanes. On which weights does the agent
 # act?
-# <details><summary>Answer</summary>On older ones. With one lane it acts on the newest there
-# are. With sixteen, one set of weights chooses sixteen actions, and with 128 lanes and
-# groups of 32 the weights are up to 32 updates old. Of hundreds of thousands that is
-# little: the three shipped agents of 25 minutes were trained with sixteen lanes. It is a
-# change all the same, and belongs into a recipe.</details>
+# <details><summary>Answer</summary>On older ones. With one lane it acts on the newest
+# there are. With sixteen, one set of weights chooses sixteen actions, and with 128
+# lanes and groups of 32 the weights are up to two turns, nearly 64 updates, old. Of
+# hundreds of thousands that is little: the three shipped agents of 25 minutes were
+# trained with sixteen lanes. It is a change all the same, and belongs into a
+# recipe.</details>
 #
 # ## Rung 2: one memory for all
 #
@@ -844,7 +848,8 @@ print(f"uint8, five frames for a step:   {5 * stacks // 8:,} bytes")
 #
 # 1. **Layout.** A batch of maps has four axes, and memory has one. PyTorch's habit keeps
 # each map together; `channels_last` keeps the channels of each pixel together, and those
-# are what a convolution multiplies.
+# are what a convolution multiplies. (The course's network also divides the pixels by 255
+# in place. That is timed with it.)
 # 2. **Adam in one go.** 1.7 million weights. For each, weight, gradient and two moments are
 # read, weight and moments written: seven numbers of four bytes. PyTorch's Adam is a dozen
 # operations, each of which goes through memory from end to end; `fused=True` goes once.
@@ -939,8 +944,8 @@ for name, ms in updating.items():
 # %% [markdown]
 # On the machine of this page the layout brings six to nine per cent from run to run, and
 # Adam nine to thirteen. Adam saves more than the time that 47 MB take: the plain one goes
-# through memory again and again. The shared pass brings nothing that can be shown here: it
-# took between five per cent more and one per cent less. The curve of rung 1 had promised
+# through memory again and again. The shared pass does not make it faster here: it
+# took between six per cent more and one per cent less. The curve of rung 1 had promised
 # little: from 16 states on it is nearly flat, and a batch has 32. The pass is shared for
 # the GPU's sake, where each one has to be ordered.
 #
@@ -1042,9 +1047,11 @@ else:
     print("this processor has no fast bf16: the rung is left out, as train would do")
 
 # %% [markdown]
-# On the machine of this page an update in bf16 takes rather more than half of the time in
-# fp32, a little less than the floor there, and still twice its own, lower one. It is the largest
-# single step of the ladder on a processor that has it, and none on one that has not.
+# On the machine of this page an update in bf16 takes rather more than half of the time
+# in fp32, a little less than the floor there, and still twice its own, lower one. (Part
+# of it is another layout of the first convolution, which the network uses in bf16
+# alone.) It is the largest single step of the ladder on a processor that has it, and
+# none on one that has not.
 #
 # This rung is not *equal*, and no assertion will say so. What can be asked is that it
 # *learns* alike: the long tests of the course train the small game with three seeds in each
@@ -1053,10 +1060,11 @@ else:
 #
 # ## Rung 5: two things at once
 #
-# Chapter 08 put `learn` between `send` and `recv`, and you saw the wait disappear. Now you
-# can say what that is worth: instead of the sum of two times, the larger of them. And you
-# can see that it is the same loop. `learn` looks at the memory as the turn before left it,
-# whether the emulators work meanwhile or not.
+# Chapter 08 put `learn` between `send` and `recv`, and its aside saw the time that a
+# turn spends on the emulators fall from 6.3 ms to 1.9. Now you can say what that is
+# worth: instead of the sum of two times, the larger of them. And you can see that it is
+# the same loop. `learn` looks at the memory as the turn before left it, whether the
+# emulators work meanwhile or not.
 
 
 # %%
@@ -1092,13 +1100,13 @@ print("✅ the same losses, bit by bit" if side_by_side == in_a_row else "❌ ot
 # it wins a twentieth at most: on a CPU overlap is a detail. Were updates twenty times
 # faster, the two would take as long as each other, and it would be worth a factor of two.
 #
-# Learning *after* `remember`, on the newest transitions too, would forbid it. An update
-# that sees the last sixteen of thousands of steps a turn later is the price, and a small
-# one.
+# Learning *after* `remember`, on the newest transitions too, would forbid it. The price
+# is small: of thousands of steps, updates see the last sixteen one turn later.
 #
 # ## The ladder
 #
-# All rungs, one on top of the other, on the whole loop. Each agent plays and learns some
+# Rungs 1 to 4, one on top of the other, on the whole loop. (Rung 5 saves waiting, which
+# this clock does not count.) Each agent plays and learns some
 # steps, by turns with the others; the medians are below. (Fifteen seconds of
 # computing, and thirty-five in the cell after that.)
 
@@ -1149,12 +1157,14 @@ show(drawing, "A bar for each rung, beside a dashed line at the floor of a quart
      f"an update. The longest is {longest!r}, the shortest {shortest!r}.")
 
 # %% [markdown]
-# In brackets are the fastest and the slowest block. The first two rungs overlap: many games
-# took a sixth off in one run and nothing in another. On the machine of this page the loop
-# takes half of the computing in the end, or a little less, and most of that comes from two
-# rungs: the update's layout and optimiser, and bf16. Without bf16 the ladder ends one rung
-# earlier, at about 1.4 times the first. The games and the memory were a fifth of the bill,
-# and Amdahl told you so before anything was built.
+# In brackets are the fastest and the slowest block. In the run shown here many games
+# take seven per cent off, and one array five more. (The bill at the top said 14 ms for
+# the first: between then and now the speed of the machine has changed. Agents that take
+# turns share such changes.) On the machine of this page the loop takes half of the
+# computing in the end, or a little less, and most of that comes from two rungs: the
+# update's layout and optimiser, and bf16. Without bf16 the ladder ends one rung
+# earlier, at about 1.4 times the first. Acting, games and memory together were less
+# than a fifth of the bill, and Amdahl told you so before anything was built.
 #
 # ### Beside other agents (aside)
 #
@@ -1262,9 +1272,9 @@ same = torch.allclose(group_of_four(True), group_of_four(False), atol=1e-5)
 print("✅ the same weights" if same else "❌ other weights")
 
 # %% [markdown]
-# Now the rungs, on your GPU, if you have one. **Predict** first: which of the six steps below
-# brings most, and which nothing? One limit you can compute. No agent makes more steps in a
-# second than its processor's cores can emulate:
+# Now the rungs, on your GPU, if you have one. **Predict** first: which of the five
+# changes from rung to rung brings most, and which nothing? One limit you can compute.
+# No agent makes more steps in a second than its processor's cores can emulate:
 
 # %%
 cores = psutil.cpu_count()
@@ -1356,9 +1366,9 @@ Markdown("| rung |" + table.partition("\n\n")[0])
 #
 # ## A run that does not fit
 #
-# The recipe `gpu` asks for a million frames. Chapter 04 showed what becomes of a memory that
-# is larger than the machine: it grows page by page, and some time later the system ends the
-# process, without a word from Python. So `train` does the sum before it starts. Ask for
+# The recipe `gpu` asks for a million frames. Chapter 04 showed that a memory grows page by
+# page, as it is written. When it outgrows the machine the system may end the process, some
+# time into a run and without a word from Python. So `train` does the sum before it starts. Ask for
 # three times as much as the system has available:
 
 # %%
@@ -1463,8 +1473,7 @@ mend(greedy, fit_capacity)
 # agent lose by it?
 # <details><summary>Answer</summary>Age. It draws from the last half million steps and
 # forgets sooner what it has done before. How much that costs is an experiment: the shipped
-# agents have 200,000, and Fedus et al. (2020) found plain DQN hardly moved by a larger
-# one.</details>
+# agents have 200,000. A larger memory is not always a better one.</details>
 #
 # ### What your memory costs (aside)
 #
@@ -1504,12 +1513,12 @@ for name, _, _ in runs:
     print(f"{last.score_mean:.1f}, at most {most:.1f}")
 
 # %% [markdown]
-# After 25 minutes the training games of three seeds stand at 33 to 39 points. The orange
-# run had one-step returns, eight games at once and one busy core, and took 82 minutes for
-# its million steps. The mean of its last hundred training games rose to 84 and ended at
-# 76.2. Its last weights alone played worse than that, 33.1 in thirty games, and other
-# snapshots near by 50 to 72 (all in `results/README.md`): chapter 09 says why one snapshot
-# is not an agent.
+# After 25 minutes the training games of three seeds stand at 33 to 39 points. The
+# orange run had one-step returns, eight games at once and one thread on a busy machine,
+# and took 82 minutes for its million steps. The mean of its last hundred training games
+# rose to 84 and ended at 76.2. Its last weights alone played worse than that, 33.1 in
+# thirty games, and other snapshots near by 50 to 72 (all in `results/README.md`):
+# chapter 09 says why one snapshot is not an agent.
 #
 # So here is the run that chapter 00 promised, with your pieces. It starts when you press
 # the button, in a process of its own, and goes on when this notebook is closed.
@@ -1527,13 +1536,15 @@ panel
 #   the games run in Python (`door=gym`), as in the first bar of the ladder;
 # - your `NatureRMSProp` is called where the recipe asks for it: `mnih2015` does, `laptop`
 #   and `gpu` take Adam;
-# - with your `training_step` every minibatch gets a target pass of its own, and there is no
-#   CUDA graph: the course cannot know what a foreign step would do inside one;
+# - with your `training_step` every minibatch gets a target pass of its own;
+# - with that, or with your memory, `QNetwork`, `td_targets`, `huber_loss` or
+#   `NatureRMSProp`, there is no CUDA graph: the course cannot know what a foreign piece
+#   would do inside one;
 # - your `write_video` makes its films, when you `watch` it.
 #
 # It says so when it begins. `--recipe gpu` instead of `laptop` is the same for a GPU, and
-# without `--pieces` you get the course's speed. Both are the same agent, and that is what
-# the ✅ on this page were for.
+# without `--pieces` you get the course's speed. But for the one-step returns that come with
+# your memory both are the same agent, and that is what the ✅ on this page were for.
 #
 # ## Summary
 #
@@ -1576,5 +1587,5 @@ progress()
 # to 10,000 elsewhere.</details>
 #
 # Fast enough to ask questions that take a run each. What does Double bring, or a memory
-# that prefers surprises, or a reward for something else? Chapter 11 asks them, with more
+# that prefers surprises, or a reward for something else? Chapter 11 will ask them, with more
 # than one seed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -91,6 +92,16 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float 
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     raise RuntimeError(f"JupyterLab did not answer in {seconds} s:\n{log.read_text()[-3000:]}")
+
+
+def end_kernels(address: str) -> None:
+    """Shut down every kernel of a server: each keeps PyTorch in memory."""
+    listing = urllib.request.urlopen(f"{address}/api/kernels?token={TOKEN}", timeout=10)
+    for kernel in json.load(listing):
+        request = urllib.request.Request(
+            f"{address}/api/kernels/{kernel['id']}?token={TOKEN}", method="DELETE"
+        )
+        urllib.request.urlopen(request, timeout=20).close()
 
 
 @contextmanager

@@ -92,7 +92,9 @@ SHOWS_AS = {
 }
 
 
-@pytest.mark.parametrize("missing", ["preprocess", "NatureRMSProp"])
+@pytest.mark.parametrize(
+    "missing", ["preprocess", pytest.param("NatureRMSProp", marks=pytest.mark.long)]
+)
 def test_watching_finds_the_one_that_is_not_there(missing, tmp_path, monkeypatch):
     """A profiler that sees nothing; a card that counts files and not pieces."""
     rest = [name for name in AGENT_PIECES if name != missing]

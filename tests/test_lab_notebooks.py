@@ -72,14 +72,20 @@ def move(cell) -> int:
     return sliders.count() + lists.count()
 
 
-@pytest.fixture
-def copy(tmp_path):
-    """The course's solutions as a learner gets them, and an empty home."""
-    folder, home = tmp_path / "course", tmp_path / "home"
-    home.mkdir()
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """JupyterLab on the course's solutions as a learner gets them: its address, and a page."""
+    folder, home = tmp_path_factory.mktemp("course"), tmp_path_factory.mktemp("home")
     shutil.copytree(ROOT / "solutions", folder / "solutions")
     shutil.copy(ROOT / "README.md", folder)
-    return folder, home
+    with lab.jupyterlab(folder, home) as address, lab.browser() as page:
+        yield address, page
+
+
+@pytest.fixture
+def no_kernel_stays(opened):
+    yield
+    lab.end_kernels(opened[0])
 
 
 # Chapters with something to move, and how much of it.
@@ -93,19 +99,18 @@ CONTROLS = {
 @pytest.mark.parametrize(
     "name", [n if n in IN_CI else pytest.param(n, marks=pytest.mark.long) for n in NAMES]
 )
-def test_a_solution_runs_in_a_browser(name, copy):
+def test_a_solution_runs_in_a_browser(name, opened, no_kernel_stays):
     """A warning above a figure, a film that is black, a slider that moves nothing."""
-    path = f"solutions/{name}.ipynb"
-    cells = nbformat.read(copy[0] / path, 4).cells
+    (address, page), path = opened, f"solutions/{name}.ipynb"
+    cells = nbformat.read(ROOT / path, 4).cells
     code = [cell for cell in cells if cell.cell_type == "code"]
-    with lab.jupyterlab(*copy) as address, lab.browser() as page:
-        lab.open_file(page, address, path)
-        assert lab.run_all(page, seconds=300) == len(code)
-        shown = page.locator(".jp-CodeCell")
-        problems = {i: found for i in range(len(code)) if (found := problems_of(shown.nth(i)))}
-        assert not problems
-        assert sum(move(shown.nth(i)) for i in range(len(code))) == CONTROLS.get(name, 0)
-        assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0
+    lab.open_file(page, address, path)
+    assert lab.run_all(page, seconds=300) == len(code)
+    shown = page.locator(".jp-CodeCell")
+    problems = {i: found for i in range(len(code)) if (found := problems_of(shown.nth(i)))}
+    assert not problems
+    assert sum(move(shown.nth(i)) for i in range(len(code))) == CONTROLS.get(name, 0)
+    assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0
 
 
 PANEL = """\

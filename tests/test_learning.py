@@ -148,13 +148,14 @@ def test_gallery_is_learnt():
     assert_learnt(gallery_outcome())
 
 
-@pytest.mark.parametrize("fault", ["no terminal mask", "rewards one row late"])
-def test_a_broken_agent_is_noticed(fault):
-    outcome = gallery_outcome(pieces=BROKEN[fault]())
+def test_a_broken_agent_is_noticed():
+    """One of them; all of them, from two seeds, are left to `make test-long`."""
+    outcome = gallery_outcome(pieces=BROKEN["no terminal mask"]())
     with pytest.raises(AssertionError):
         assert_learnt(outcome)
 
 
+@pytest.mark.long
 def test_one_frame_is_not_enough():
     outcome = gallery_outcome(stack_frames=1)
     assert outcome.score < 0.7 * BEST_SCORE

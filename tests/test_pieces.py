@@ -15,6 +15,7 @@ from dqn_ref.own_pieces import fit_recipe, not_called
 from dqn_ref.pieces import CONTRACTS, Contract, Pieces
 from dqn_ref.recipes import get_recipe
 from dqn_ref.runs import build, train
+from dqn_ref.wrapped_lane import Wrappers
 
 CHAPTERS = {f"{number:02d}" for number in range(11)}
 FIELDS = [field.name for field in fields(Pieces)]
@@ -140,17 +141,15 @@ def counted(name: str) -> tuple[object, list]:
 
 
 AT_LEAST = {
-    "preprocess": 200, "RepeatMax": 200, "RandomStart": 2, "LifeLoss": 800, "clip_reward": 150,
-    "FrameStack": 200, "ReplayMemory": 150, "LaneMemories": 150, "QNetwork": 39 + 150,
+    "preprocess": 200, "clip_reward": 150, "FrameStack": 200, "ReplayMemory": 150,
+    "LaneMemories": 150, "QNetwork": 39 + 150,
     "linear_schedule": 200, "epsilon_greedy": 200, "td_targets": 39, "huber_loss": 39,
     "update_target": 3, "NatureRMSProp": 39, "training_step": 39, "training_loop": 1,
     "evaluate": 2,
 }  # fmt: skip
 # What a recipe must ask for, so that these are needed.
 ATARI = {"game": "breakout", "door": "ale", "repeat_frames": 4, "max_over": "luminance"}
-NEEDS = dict.fromkeys(("RepeatMax", "RandomStart", "LifeLoss"), ATARI) | {
-    "NatureRMSProp": {"optimizer": "nature_rmsprop"}
-}
+NEEDS = dict.fromkeys(Wrappers._fields, ATARI) | {"NatureRMSProp": {"optimizer": "nature_rmsprop"}}
 
 
 def assert_is_called(name: str, piece, calls: list, run_dir: Path):
@@ -161,11 +160,23 @@ def assert_is_called(name: str, piece, calls: list, run_dir: Path):
     assert len(calls) >= AT_LEAST[name], f"{name} was called {len(calls)} times"
 
 
-# Films are written after a training: tests/test_own_pieces.py.
-@pytest.mark.parametrize("name", [name for name in FIELDS if name != "write_video"])
+# Films are written after a training: tests/test_own_pieces.py. Wrappers are seen below.
+@pytest.mark.parametrize("name", [n for n in FIELDS if n not in (*Wrappers._fields, "write_video")])
 def test_the_agent_uses_each_piece(name, tmp_path):
     piece, calls = counted(name)
     assert_is_called(name, piece, calls, tmp_path)
+
+
+def test_the_agent_uses_the_wrappers(tmp_path):
+    """All three in one training: games in Python are slow."""
+    disguised = {name: counted(name) for name in Wrappers._fields}
+    pieces = Pieces(**{name: piece for name, (piece, _) in disguised.items()})
+    changes = {"eval_every_steps": 0, "total_steps": 120, "architecture": "mnih2013"}
+    recipe, _ = fit_recipe(small_recipe(**ATARI, **changes), pieces)
+    assert not set(Wrappers._fields) & set(not_called(recipe, Wrappers._fields))
+    train(recipe, tmp_path / "run", pieces, show_bar=False)
+    calls = {name: len(calls) for name, (_, calls) in disguised.items()}
+    assert calls["RepeatMax"] >= 120 and calls["LifeLoss"] >= 4 * 120 and calls["RandomStart"] >= 1
 
 
 @pytest.mark.parametrize("name", ["preprocess", *NEEDS])

@@ -82,7 +82,7 @@ class OneByOne(Learner):
         return [fit_targets(self.parts, b, targets_of(self.parts, b)) for b in batches]
 
 
-def written_out_adam(recipe, parameters, kind=torch.optim.Adam):
+def written_out_adam(recipe, parameters, _, kind=torch.optim.Adam):
     lr, eps = recipe.learning_rate, recipe.optimizer_epsilon
     return kind(list(parameters), lr=lr, eps=eps, fused=False, foreach=False)
 
@@ -159,8 +159,8 @@ def test_the_fused_adam_equals_the_written_out_one(plain, monkeypatch):
     """It walks through memory and looks at no strides."""
     made = []
 
-    def fused(recipe, parameters):
-        made.append(make_optimizer(recipe, parameters))
+    def fused(*arguments):
+        made.append(make_optimizer(*arguments))
         return made[-1]
 
     monkeypatch.setattr(learner_module, "make_optimizer", fused)
@@ -168,8 +168,8 @@ def test_the_fused_adam_equals_the_written_out_one(plain, monkeypatch):
     assert made[0].defaults["fused"]
     broken = partial(MomentsRowByRow, lr=RECIPE.learning_rate, eps=RECIPE.optimizer_epsilon)
     for make in (
-        lambda recipe, parameters: broken(list(parameters), fused=True),
-        lambda recipe, parameters: torch.optim.Adam(list(parameters), lr=0.01, fused=True),
+        lambda recipe, parameters, _: broken(list(parameters), fused=True),
+        lambda recipe, parameters, _: torch.optim.Adam(list(parameters), lr=0.01, fused=True),
     ):
         monkeypatch.setattr(learner_module, "make_optimizer", make)
         with pytest.raises(AssertionError):

@@ -85,6 +85,9 @@ def current() -> Course:
     return _current or Course(mode=course_mode(), home=course_home())
 
 
+_OPTIMISER_CHAPTERS = ("07", "08")  # whose checks make optimisers
+
+
 def begin(chapter: str, solution: bool = False) -> Course:
     """Begin a chapter: choose where its state goes, and warm the process that checks pieces.
 
@@ -107,6 +110,8 @@ def begin(chapter: str, solution: bool = False) -> Course:
 
     from dqn_ref.course import worker
 
+    if number in _OPTIMISER_CHAPTERS:
+        worker.shared().expect_optimisers()
     worker.shared().warm()
     _offer_references(number)  # loads PyTorch here too, meanwhile
     return _current

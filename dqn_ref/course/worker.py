@@ -33,6 +33,9 @@ MEMORY_LIMIT_BYTES = 2 * 2**30
 _TIME_IS_UP = re.compile(r"Timeout \(\d+:\d\d:\d\d[.\d]*\)!\n")
 
 
+_OPTIMISER = "torch._dynamo"
+
+
 class Worker:
     """Runs pieces in a process of its own, one at a time.
 
@@ -50,20 +53,28 @@ class Worker:
         judge: str = JUDGE,
         time_limit_s: float = TIME_LIMIT_S,
         memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
-        # The first optimiser of a process imports torch._dynamo, which changes the environment's
-        # variables: without it here, each check of an optimiser would cost a process (2 s).
-        loads: Sequence[str] = ("torch", "dqn_ref.pieces", "torch._dynamo"),
+        loads: Sequence[str] = ("torch", "dqn_ref.pieces"),
         watch_memory: bool = sys.platform != "linux",
     ):
         self._judge = judge
         self.time_limit_s, self.memory_limit_bytes = time_limit_s, memory_limit_bytes
-        self._loads, self._watch_memory = loads, watch_memory
+        self._loads, self._watch_memory = tuple(loads), watch_memory
         self._process: WorkerProcess | None = None
 
     @property
     def pid(self) -> int | None:
         """The number of the worker's process, if there is one."""
         return self._process.pid if self._process else None
+
+    def expect_optimisers(self) -> None:
+        """Let the worker import what the first optimiser of a process does.
+
+        That is `torch._dynamo`, two seconds, and it changes the environment's variables: otherwise
+        each check of a piece that makes an optimiser would cost a process.
+        """
+        if _OPTIMISER not in self._loads:
+            self._loads = (*self._loads, _OPTIMISER)
+            self.close()
 
     def warm(self) -> None:
         """Start the worker, if there is none; it loads PyTorch while you go on."""

@@ -942,12 +942,12 @@ for name, ms in updating.items():
     print(f"{ms / floor:.1f} times the floor")
 
 # %% [markdown]
-# On the machine of this page the layout brings six to nine per cent from run to run, and
-# Adam nine to thirteen. Adam saves more than the time that 47 MB take: the plain one goes
-# through memory again and again. The shared pass does not make it faster here: it
-# took between six per cent more and one per cent less. The curve of rung 1 had promised
-# little: from 16 states on it is nearly flat, and a batch has 32. The pass is shared for
-# the GPU's sake, where each one has to be ordered.
+# On the machine of this page the layout brings six to twelve per cent from run to run,
+# and Adam nine to thirteen. Adam saves more than the time that 47 MB take: the plain
+# one goes through memory again and again. The shared pass does not make it faster here:
+# it took between six per cent more and one per cent less. The curve of rung 1 had
+# promised little: from 16 states on it is nearly flat, and a batch has 32. The pass is
+# shared for the GPU's sake, where each one has to be ordered.
 #
 # The last update still takes half as long again as the floor, or a little more. That is
 # small layers, and data that is moved from one order into another.
@@ -1061,10 +1061,10 @@ else:
 # ## Rung 5: two things at once
 #
 # Chapter 08 put `learn` between `send` and `recv`, and its aside saw the time that a
-# turn spends on the emulators fall from 6.3 ms to 1.9. Now you can say what that is
-# worth: instead of the sum of two times, the larger of them. And you can see that it is
-# the same loop. `learn` looks at the memory as the turn before left it, whether the
-# emulators work meanwhile or not.
+# turn spends on the emulators fall from some six milliseconds to a part of that. Now
+# you can say what that is worth: instead of the sum of two times, the larger of them.
+# And you can see that it is the same loop. `learn` looks at the memory as the turn
+# before left it, whether the emulators work meanwhile or not.
 
 
 # %%
@@ -1157,10 +1157,10 @@ show(drawing, "A bar for each rung, beside a dashed line at the floor of a quart
      f"an update. The longest is {longest!r}, the shortest {shortest!r}.")
 
 # %% [markdown]
-# In brackets are the fastest and the slowest block. In the run shown here many games
-# take seven per cent off, and one array five more. (The bill at the top said 14 ms for
-# the first: between then and now the speed of the machine has changed. Agents that take
-# turns share such changes.) On the machine of this page the loop takes half of the
+# In brackets are the fastest and the slowest block. Many games take a few per cent off,
+# one array a few more, and from run to run it is not the same few. (Nor is the first
+# bar the bill at the top: the speed of a machine changes within minutes. Agents that
+# take turns share such changes.) On the machine of this page the loop takes half of the
 # computing in the end, or a little less, and most of that comes from two rungs: the
 # update's layout and optimiser, and bf16. Without bf16 the ladder ends one rung
 # earlier, at about 1.4 times the first. Acting, games and memory together were less

@@ -163,10 +163,10 @@ def examine(entry: Entry, piece: Callable) -> Verdict:
         if trace.unwritten:
             text = f"`{trace.unwritten}` still raises NotImplementedError"
             return Verdict(passed=False, attempted=False, message=text)
-    for probe, trace in zip(entry.probes, traces, strict=True):
+    for place, (probe, trace) in enumerate(zip(entry.probes, traces, strict=True)):
         difference = trace.first_difference(observe(probe, entry.model, trace))
         if difference:
-            return _failing(entry, traces, probe.scene, difference)
+            return _failing(entry, traces, place, difference)
     return _passing(entry, piece)
 
 
@@ -178,18 +178,23 @@ def observe(probe: Probe, piece: Callable, seen: Trace | None) -> Iterator[Fact]
         yield _raised(error, piece)
 
 
-def wrong_version(entry: Entry, traces: Sequence[Trace]) -> WrongVersion | None:
-    """The wrong version that answers as the traces say, in every probe; None if there is none."""
+def wrong_version(entry: Entry, traces: Sequence[Trace], place: int = 0) -> WrongVersion | None:
+    """The wrong version that answers as the traces say, in every probe; None if there is none.
+
+    It begins with the probe at `place`. The first one in which the piece is wrong rules out most
+    versions at once: of a network's check that took half of the time.
+    """
+    pairs = list(zip(entry.probes, traces, strict=True))
+    pairs.insert(0, pairs.pop(place))
     for version in entry.wrong:
-        pairs = zip(entry.probes, traces, strict=True)
         if all(trace.equals(observe(probe, version.piece, trace)) for probe, trace in pairs):
             return version
     return None
 
 
-def _failing(entry: Entry, traces: Sequence[Trace], scene: str, found: Difference) -> Verdict:
-    version = wrong_version(entry, traces)
-    message = f"in {scene}, {found.sentence.rstrip('.')}."
+def _failing(entry: Entry, traces: Sequence[Trace], place: int, found: Difference) -> Verdict:
+    version = wrong_version(entry, traces, place)
+    message = f"in {entry.probes[place].scene}, {found.sentence.rstrip('.')}."
     picture, alt = found.draw() if found.draw else (None, "")
     return Verdict(
         passed=False,

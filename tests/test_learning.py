@@ -148,8 +148,9 @@ def test_gallery_is_learnt():
     assert_learnt(gallery_outcome())
 
 
+@pytest.mark.long  # one of those below; `make test` has the slower agent, which is harder to see
 def test_a_broken_agent_is_noticed():
-    """One of them; all of them, from two seeds, are left to `make test-long`."""
+    """A test of learning that any agent passes."""
     outcome = gallery_outcome(pieces=BROKEN["no terminal mask"]())
     with pytest.raises(AssertionError):
         assert_learnt(outcome)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from results import make
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "results"))
-import make  # noqa: E402
 
 
 def test_the_table_on_the_front_page_is_made_of_the_files_here():
